@@ -1,0 +1,5 @@
+//! undiffuse: diffusion models run backwards on any GPU.
+#![warn(missing_docs)]
+
+pub mod kernels;
+pub mod shape;
