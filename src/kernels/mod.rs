@@ -7,6 +7,7 @@
 //!
 //! To add a family: `shaders/x.wgsl`, `src/kernels/x.rs`, one line in [`ALL`].
 
+pub mod conv;
 pub mod reflect;
 pub mod template;
 
@@ -129,9 +130,22 @@ impl Variant {
 }
 
 /// Every kernel family.
-pub static ALL: &[&Kernel] = &[];
+pub static ALL: &[&Kernel] = &[&conv::TILE, &conv::STREAM];
 
-/// `a / b`, rounded up.
-pub(crate) fn div_up(a: usize, b: usize) -> usize {
-    a.div_ceil(b)
+/// What a host reference computes: values in f64 and, for the tolerance, the sum
+/// of the magnitudes of the terms that each value is made of.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reference {
+    /// The values.
+    pub value: Vec<f64>,
+    /// Sums of magnitudes.
+    pub magnitude: Vec<f64>,
+}
+
+impl Reference {
+    /// Appends a value.
+    pub fn push(&mut self, value: f64, magnitude: f64) {
+        self.value.push(value);
+        self.magnitude.push(magnitude);
+    }
 }
