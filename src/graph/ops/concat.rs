@@ -1,0 +1,35 @@
+//! Channels of one tensor after those of another.
+
+use super::{arity, Op};
+use crate::graph::plan::Lower;
+use crate::graph::GraphError;
+use crate::shape::Shape;
+
+/// `[n, h, w, a] , [n, h, w, b] -> [n, h, w, a + b]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Concat;
+
+impl Op for Concat {
+    fn name(&self) -> &'static str {
+        "concat"
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        let [a, b] = arity(inputs)?;
+        if (a.h, a.w) != (b.h, b.w) {
+            return Err("images of different sizes are joined".into());
+        }
+        Ok(a.with_c(a.c + b.c))
+    }
+
+    fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
+        let (a, b, y) = (cx.shape(0), cx.shape(1), cx.output_shape());
+        let mut offset = 0;
+        for (i, s) in [a, b].into_iter().enumerate() {
+            let copy = CopyChannels { pixels: cx.n() * s.pixels(), c: s.c, to_c: y.c, to: offset };
+            cx.calls(copy.calls(cx.caps(), cx.input(i), cx.output()));
+            offset += s.c;
+        }
+        Ok(())
+    }
+}
