@@ -7,6 +7,8 @@
 //!
 //! To add a family: `shaders/x.wgsl`, `src/kernels/x.rs`, one line in [`ALL`].
 
+pub mod noise;
+mod noise_table;
 pub mod reflect;
 pub mod template;
 
@@ -107,6 +109,55 @@ pub struct Call<B> {
     pub groups: u64,
 }
 
+impl<B> Call<B> {
+    /// A call as the list of calls that families return: empty where there is
+    /// nothing to do. (`variant` is `None` only for a family without a variant
+    /// that needs nothing; a test walks them all.)
+    pub(crate) fn new(
+        kernel: &'static Kernel,
+        variant: Option<&'static Variant>,
+        bindings: Vec<(&'static str, B)>,
+        params: Vec<(&'static str, Value)>,
+        groups: usize,
+    ) -> Vec<Self> {
+        debug_assert!(variant.is_some(), "{}", kernel.name);
+        let Some(variant) = variant.filter(|_| groups > 0) else { return Vec::new() };
+        vec![Self { kernel, variant, bindings, params, groups: groups as u64 }]
+    }
+}
+
+/// Where the numbers of a sampler's instruction lie, which change from step to
+/// step: from `offset` on in row `counter[0]` of a table with rows of `stride` words.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers<B> {
+    /// One word: the step counter on the GPU (`advance`).
+    pub counter: B,
+    /// The table.
+    pub table: B,
+    /// Words per row.
+    pub stride: u32,
+    /// The instruction's first word in each row.
+    pub offset: u32,
+}
+
+/// What a kernel should compute: values, and for each the sum of the absolute
+/// terms it is made of, which scales the tolerance.
+#[derive(Clone, Debug, Default)]
+pub struct Reference {
+    /// The exact values.
+    pub value: Vec<f64>,
+    /// Sums of magnitudes.
+    pub magnitude: Vec<f64>,
+}
+
+impl Reference {
+    /// Adds an element.
+    pub fn push(&mut self, value: f64, magnitude: f64) {
+        self.value.push(value);
+        self.magnitude.push(magnitude);
+    }
+}
+
 impl Kernel {
     /// The first variant in the table that `caps` meets and `want` accepts.
     /// Tables are written best first and end with a variant that needs nothing,
@@ -129,7 +180,9 @@ impl Variant {
 }
 
 /// Every kernel family.
-pub static ALL: &[&Kernel] = &[];
+pub static ALL: &[&Kernel] = &[
+    &noise::KERNEL,
+];
 
 /// `a / b`, rounded up.
 pub(crate) fn div_up(a: usize, b: usize) -> usize {
