@@ -180,9 +180,7 @@ impl Variant {
 }
 
 /// Every kernel family.
-pub static ALL: &[&Kernel] = &[
-    &noise::KERNEL,
-];
+pub static ALL: &[&Kernel] = &[&noise::KERNEL];
 
 /// `a / b`, rounded up.
 pub(crate) fn div_up(a: usize, b: usize) -> usize {

@@ -7,8 +7,18 @@
 //! `(w[30..0] + 1/2) / 2^32`, by 32 octaves of 32 cubics in fixed point
 //! (`noise_table.rs`), rounded to f32 by integer arithmetic.
 //!
-//! Facts, over all 2^32 words (`cargo test --release --test noise -- --ignored`):
-//! FACTS
+//! Facts (`cargo test --test noise -- --ignored --nocapture`), over all 2^32 words:
+//!
+//! | | |
+//! | --- | --- |
+//! | error against the exact quantile | at most 1.33 units of 2^-29 (2.5e-9), then f32 rounding |
+//! | odd moments | 0 exactly: each magnitude occurs with both signs |
+//! | moments 2, 4, 6, 8 | 0.99999999961, 2.999999973, 14.99999824, 104.999899 |
+//! | largest magnitude | 6.337958 (tail 2^-33) |
+//! | resolution | 2^-29 near 0, f32 above |
+//! | 1e8 draws of seed 1 | Kolmogorov-Smirnov 0.775 / sqrt(n), mean 6.1e-5, variance 1.00028, largest 6.03 |
+//!
+//! The variance is 1 within 4e-10: sampling error hides that below 1e18 draws.
 
 use super::noise_table::TABLE;
 use super::{div_up, Call, Caps, Kernel, Needs, Numbers, Variant};
@@ -47,7 +57,13 @@ impl Noise {
     }
 
     /// As [`Noise::calls`]; the draw is `self.draw` plus a `u32` in the table of numbers.
-    pub fn calls_tabled<B: Clone>(&self, caps: &Caps, table: B, dst: B, numbers: &Numbers<B>) -> Vec<Call<B>> {
+    pub fn calls_tabled<B: Clone>(
+        &self,
+        caps: &Caps,
+        table: B,
+        dst: B,
+        numbers: &Numbers<B>,
+    ) -> Vec<Call<B>> {
         self.build(caps, table, dst, Some(numbers))
     }
 
@@ -113,9 +129,9 @@ pub fn noise_hash(seed: u64) -> u64 {
 
 /// FNV-1a (64 bits) of words as little-endian bytes.
 pub fn fnv(words: impl Iterator<Item = u32>) -> u64 {
-    words.flat_map(u32::to_le_bytes).fold(0xcbf2_9ce4_8422_2325, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-    })
+    words
+        .flat_map(u32::to_le_bytes)
+        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Philox 4x32-10.

@@ -39,7 +39,8 @@ pub fn rig() -> &'static Rig {
             ..Default::default()
         }))
         .expect("an adapter");
-        let wanted = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64 | wgpu::Features::TIMESTAMP_QUERY;
+        let wanted =
+            wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64 | wgpu::Features::TIMESTAMP_QUERY;
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: None,
             required_features: adapter.features() & wanted,
@@ -51,8 +52,9 @@ pub fn rig() -> &'static Rig {
         .expect("a device");
         let info = adapter.get_info();
         let fixed = info.subgroup_min_size == info.subgroup_max_size;
-        let subgroup = (device.features().contains(wgpu::Features::SUBGROUP) && fixed && info.subgroup_min_size > 0)
-            .then_some(info.subgroup_min_size);
+        let subgroup =
+            (device.features().contains(wgpu::Features::SUBGROUP) && fixed && info.subgroup_min_size > 0)
+                .then_some(info.subgroup_min_size);
         let caps = Caps {
             subgroup,
             int64: device.features().contains(wgpu::Features::SHADER_INT64),
@@ -238,8 +240,10 @@ impl Rig {
                     mapped_at_creation: false,
                 });
                 self.queue.write_buffer(&uniform, 0, &bytes);
-                let mut entries =
-                    vec![wgpu::BindGroupEntry { binding: compiled.reflection.uniform, resource: uniform.as_entire_binding() }];
+                let mut entries = vec![wgpu::BindGroupEntry {
+                    binding: compiled.reflection.uniform,
+                    resource: uniform.as_entire_binding(),
+                }];
                 for b in &compiled.reflection.storage {
                     let found: Vec<_> = call.bindings.iter().filter(|(n, _)| *n == b.name).collect();
                     let [(_, array)] = found[..] else {
@@ -248,7 +252,8 @@ impl Rig {
                     let offset = (GUARD * 4) as u64;
                     let size = wgpu::BufferSize::new(buffers[*array].size() - offset);
                     let buffer = &buffers[*array];
-                    let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size });
+                    let resource =
+                        wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size });
                     entries.push(wgpu::BindGroupEntry { binding: b.index, resource });
                 }
                 if call.bindings.len() != compiled.reflection.storage.len() {
