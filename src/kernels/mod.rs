@@ -7,9 +7,17 @@
 //!
 //! To add a family: `shaders/x.wgsl`, `src/kernels/x.rs`, one line in [`ALL`].
 
+pub mod advance;
+pub mod fill;
+pub mod mix;
 pub mod noise;
 mod noise_table;
+pub mod pointwise;
+pub mod quantile;
+pub mod reduce;
 pub mod reflect;
+pub mod scalar;
+pub mod select;
 pub mod template;
 
 /// A kernel family: one WGSL text and the variants made of it.
@@ -84,6 +92,13 @@ impl From<u32> for Value {
     }
 }
 
+/// A size; plans check that tensors fit 32 bits.
+impl From<usize> for Value {
+    fn from(v: usize) -> Self {
+        Value::U32(v as u32)
+    }
+}
+
 impl From<f32> for Value {
     fn from(v: f32) -> Self {
         Value::F32(v)
@@ -140,6 +155,16 @@ pub struct Numbers<B> {
     pub offset: u32,
 }
 
+impl<B: Clone> Numbers<B> {
+    /// Adds the bindings and parameters that `numbers.wgsl` names.
+    fn bind(&self, bindings: &mut Vec<(&'static str, B)>, params: &mut Vec<(&'static str, Value)>) {
+        bindings.push(("counter", self.counter.clone()));
+        bindings.push(("numbers", self.table.clone()));
+        params.push(("stride", self.stride.into()));
+        params.push(("offset", self.offset.into()));
+    }
+}
+
 /// What a kernel should compute: values, and for each the sum of the absolute
 /// terms it is made of, which scales the tolerance.
 #[derive(Clone, Debug, Default)]
@@ -178,6 +203,12 @@ impl Variant {
         self.defines.iter().find(|(n, _)| *n == name).map_or(0, |d| d.1)
     }
 }
+
+/// The two variants of an element-wise family: vectors of four, and scalars.
+pub(crate) const WIDTHS: &[Variant] = &[
+    Variant { name: "vec4", defines: &[("VEC4", 1)], needs: Needs::NONE },
+    Variant { name: "scalar", defines: &[("VEC4", 0)], needs: Needs::NONE },
+];
 
 /// Every kernel family.
 pub static ALL: &[&Kernel] = &[&noise::KERNEL];

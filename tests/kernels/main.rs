@@ -3,4 +3,5 @@
 
 mod harness;
 mod noise;
+mod sampler;
 mod self_test;
