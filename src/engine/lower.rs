@@ -330,7 +330,13 @@ impl Lowering<'_> {
             b.call(&label, c, (i == last).then_some((to, shape.len())));
         }
         if hazard {
-            let copy = CopyChannels::whole(self.n * shape.pixels(), shape.c);
+            let copy = CopyChannels {
+                pixels: self.n * shape.pixels(),
+                c: shape.c,
+                src_c: shape.c,
+                dst_c: shape.c,
+                ..Default::default()
+            };
             let caps = *b.caps();
             copy.calls(&caps, to, target).into_iter().for_each(|c| b.call(&label, c, None));
         }
@@ -389,9 +395,9 @@ impl Lowering<'_> {
                 pixels: self.n * output.pixels(),
                 c: out.channels.len(),
                 src_c: output.c,
-                src_from: out.channels.start,
+                src_at: out.channels.start,
                 dst_c: out.channels.len(),
-                dst_from: 0,
+                dst_at: 0,
             };
             let result = Some((self.reg(out.dst), self.len(out.dst)));
             for c in copy.calls(&caps, whole, self.reg(out.dst)) {

@@ -8,12 +8,14 @@
 //! that the host submits without looking at anything in between.
 
 mod check;
+mod evaluate;
 mod expression;
 mod lower;
 mod run;
 
 pub use check::BadOrigin;
-pub use run::{Batch, Executable, Run, Status};
+pub use evaluate::evaluate;
+pub use run::{Batch, Executable, Pixels, Run, Status};
 
 use crate::graph::{Graph, GraphError};
 

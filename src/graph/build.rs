@@ -2,11 +2,10 @@
 //! shapes. All may fail with [`GraphError::Shape`] where the shapes do not fit.
 
 use super::ops::{
-    attention::Attention, concat::Concat, conv::Conv2d, elementwise::Elementwise, embed::Embed, fir::Fir,
+    attention::Attention, concat::Concat, conv::Conv2d, elementwise::{Elementwise, Kind}, embed::Embed, fir::Fir,
     group_norm::GroupNorm, resample::Resample, time::TimeEmbedding,
 };
-use super::{Graph, GraphError, Tensor};
-use crate::kernels::Act;
+use super::{Act, Graph, GraphError, Tensor};
 use crate::weights::Param;
 
 type Result<T> = std::result::Result<T, GraphError>;
@@ -57,7 +56,7 @@ impl Graph {
     /// # Errors
     /// None for a valid tensor.
     pub fn act(&mut self, x: Tensor, act: Act) -> Result<Tensor> {
-        self.push(Elementwise::act(act), &[x])
+        self.push(Elementwise { kind: Kind::Act(act) }, &[x])
     }
 
     /// `a + b`, of one shape, or with `b` a vector `[n, 1, 1, c]` added to every pixel.
@@ -65,7 +64,7 @@ impl Graph {
     /// # Errors
     /// Shapes that do not fit.
     pub fn add(&mut self, a: Tensor, b: Tensor) -> Result<Tensor> {
-        self.push(Elementwise::add(), &[a, b])
+        self.push(Elementwise { kind: Kind::Add }, &[a, b])
     }
 
     /// `x * mul + add`.
@@ -73,7 +72,7 @@ impl Graph {
     /// # Errors
     /// None for a valid tensor.
     pub fn affine(&mut self, x: Tensor, mul: f64, add: f64) -> Result<Tensor> {
-        self.push(Elementwise::affine(mul, add), &[x])
+        self.push(Elementwise { kind: Kind::Affine { mul, add } }, &[x])
     }
 
     /// `x * (1 + scale) + shift` with `emb = [scale, shift]`, a vector of `2c`.
@@ -81,7 +80,7 @@ impl Graph {
     /// # Errors
     /// Shapes that do not fit.
     pub fn scale_shift(&mut self, x: Tensor, emb: Tensor) -> Result<Tensor> {
-        self.push(Elementwise::scale_shift(), &[x, emb])
+        self.push(Elementwise { kind: Kind::ScaleShift }, &[x, emb])
     }
 
     /// `x / t` with one number `t` per image.
@@ -89,7 +88,7 @@ impl Graph {
     /// # Errors
     /// Shapes that do not fit.
     pub fn div_image(&mut self, x: Tensor, t: Tensor) -> Result<Tensor> {
-        self.push(Elementwise::div_image(), &[x, t])
+        self.push(Elementwise { kind: Kind::DivImage }, &[x, t])
     }
 
     /// Channels of `a`, then of `b`.

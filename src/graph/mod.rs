@@ -13,6 +13,7 @@ pub mod passes;
 pub mod plan;
 
 pub use error::GraphError;
+pub use crate::kernels::activation::Activation as Act;
 pub use ops::Op;
 
 use crate::shape::Shape;

@@ -7,8 +7,18 @@
 //!
 //! To add a family: `shaders/x.wgsl`, `src/kernels/x.rs`, one line in [`ALL`].
 
+pub mod advance;
 pub mod conv;
+pub mod fill;
+pub mod mix;
+pub mod noise;
+mod noise_table;
+pub mod pointwise;
+pub mod quantile;
+pub mod reduce;
 pub mod reflect;
+pub mod scalar;
+pub mod select;
 pub mod template;
 
 /// A kernel family: one WGSL text and the variants made of it.
@@ -83,6 +93,13 @@ impl From<u32> for Value {
     }
 }
 
+/// A size; plans check that tensors fit 32 bits.
+impl From<usize> for Value {
+    fn from(v: usize) -> Self {
+        Value::U32(v as u32)
+    }
+}
+
 impl From<f32> for Value {
     fn from(v: f32) -> Self {
         Value::F32(v)
@@ -108,6 +125,65 @@ pub struct Call<B> {
     pub groups: u64,
 }
 
+impl<B> Call<B> {
+    /// A call as the list of calls that families return: empty where there is
+    /// nothing to do. (`variant` is `None` only for a family without a variant
+    /// that needs nothing; a test walks them all.)
+    pub(crate) fn new(
+        kernel: &'static Kernel,
+        variant: Option<&'static Variant>,
+        bindings: Vec<(&'static str, B)>,
+        params: Vec<(&'static str, Value)>,
+        groups: usize,
+    ) -> Vec<Self> {
+        debug_assert!(variant.is_some(), "{}", kernel.name);
+        let Some(variant) = variant.filter(|_| groups > 0) else { return Vec::new() };
+        vec![Self { kernel, variant, bindings, params, groups: groups as u64 }]
+    }
+}
+
+/// Where the numbers of a sampler's instruction lie, which change from step to
+/// step: from `offset` on in row `counter[0]` of a table with rows of `stride` words.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers<B> {
+    /// One word: the step counter on the GPU (`advance`).
+    pub counter: B,
+    /// The table.
+    pub table: B,
+    /// Words per row.
+    pub stride: u32,
+    /// The instruction's first word in each row.
+    pub offset: u32,
+}
+
+impl<B: Clone> Numbers<B> {
+    /// Adds the bindings and parameters that `numbers.wgsl` names.
+    fn bind(&self, bindings: &mut Vec<(&'static str, B)>, params: &mut Vec<(&'static str, Value)>) {
+        bindings.push(("counter", self.counter.clone()));
+        bindings.push(("numbers", self.table.clone()));
+        params.push(("stride", self.stride.into()));
+        params.push(("offset", self.offset.into()));
+    }
+}
+
+/// What a kernel should compute: values, and for each the sum of the absolute
+/// terms it is made of, which scales the tolerance.
+#[derive(Clone, Debug, Default)]
+pub struct Reference {
+    /// The exact values.
+    pub value: Vec<f64>,
+    /// Sums of magnitudes.
+    pub magnitude: Vec<f64>,
+}
+
+impl Reference {
+    /// Adds an element.
+    pub fn push(&mut self, value: f64, magnitude: f64) {
+        self.value.push(value);
+        self.magnitude.push(magnitude);
+    }
+}
+
 impl Kernel {
     /// The first variant in the table that `caps` meets and `want` accepts.
     /// Tables are written best first and end with a variant that needs nothing,
@@ -129,23 +205,24 @@ impl Variant {
     }
 }
 
+/// The two variants of an element-wise family: vectors of four, and scalars.
+pub(crate) const WIDTHS: &[Variant] = &[
+    Variant { name: "vec4", defines: &[("VEC4", 1)], needs: Needs::NONE },
+    Variant { name: "scalar", defines: &[("VEC4", 0)], needs: Needs::NONE },
+];
+
 /// Every kernel family.
-pub static ALL: &[&Kernel] = &[&conv::TILE, &conv::STREAM];
+pub static ALL: &[&Kernel] = &[
+    &advance::KERNEL,
+    &conv::TILE,
+    &conv::STREAM,
+    &fill::KERNEL,
+    &mix::KERNEL,
+    &noise::KERNEL,
+    &pointwise::KERNEL,
+    &quantile::KERNEL,
+    &reduce::KERNEL,
+    &scalar::KERNEL,
+    &select::KERNEL,
+];
 
-/// What a host reference computes: values in f64 and, for the tolerance, the sum
-/// of the magnitudes of the terms that each value is made of.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reference {
-    /// The values.
-    pub value: Vec<f64>,
-    /// Sums of magnitudes.
-    pub magnitude: Vec<f64>,
-}
-
-impl Reference {
-    /// Appends a value.
-    pub fn push(&mut self, value: f64, magnitude: f64) {
-        self.value.push(value);
-        self.magnitude.push(magnitude);
-    }
-}

@@ -14,7 +14,12 @@
 use std::collections::BTreeMap;
 
 /// Pieces that shaders may include.
-static LIBRARY: &[(&str, &str)] = &[("dispatch.wgsl", include_str!("../../shaders/lib/dispatch.wgsl"))];
+static LIBRARY: &[(&str, &str)] = &[
+    ("dispatch.wgsl", include_str!("../../shaders/lib/dispatch.wgsl")),
+    ("numbers.wgsl", include_str!("../../shaders/lib/numbers.wgsl")),
+    ("philox.wgsl", include_str!("../../shaders/lib/philox.wgsl")),
+    ("vector.wgsl", include_str!("../../shaders/lib/vector.wgsl")),
+];
 
 /// A mistake in a shader's text.
 #[derive(Debug, thiserror::Error)]

@@ -3,6 +3,7 @@
 use super::{arity, Op};
 use crate::graph::plan::Lower;
 use crate::graph::GraphError;
+use crate::kernels::copy_channels::CopyChannels;
 use crate::shape::Shape;
 
 /// `[n, h, w, a] , [n, h, w, b] -> [n, h, w, a + b]`.
@@ -23,12 +24,13 @@ impl Op for Concat {
     }
 
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
-        let (a, b, y) = (cx.shape(0), cx.shape(1), cx.output_shape());
-        let mut offset = 0;
-        for (i, s) in [a, b].into_iter().enumerate() {
-            let copy = CopyChannels { pixels: cx.n() * s.pixels(), c: s.c, to_c: y.c, to: offset };
+        let y = cx.output_shape();
+        let mut dst_at = 0;
+        for (i, s) in [cx.shape(0), cx.shape(1)].into_iter().enumerate() {
+            let pixels = cx.n() * s.pixels();
+            let copy = CopyChannels { pixels, c: s.c, src_c: s.c, src_at: 0, dst_c: y.c, dst_at };
             cx.calls(copy.calls(cx.caps(), cx.input(i), cx.output()));
-            offset += s.c;
+            dst_at += s.c;
         }
         Ok(())
     }

@@ -5,8 +5,7 @@ use super::{Fused, Pass};
 use crate::graph::ops::downcast;
 use crate::graph::ops::elementwise::{Elementwise, Kind};
 use crate::graph::ops::group_norm::GroupNorm;
-use crate::graph::{Graph, Node};
-use crate::kernels::Act;
+use crate::graph::{Act, Graph, Node};
 use std::sync::Arc;
 
 pub(super) static PASS: Pass = Pass { name: "norm_epilogue", rule };

@@ -1,0 +1,96 @@
+//! Sums over an image, into a slot.
+
+use super::{Call, Caps, Kernel, Needs, Reference, Variant};
+
+/// `reduce.wgsl`.
+pub static KERNEL: Kernel = Kernel {
+    name: "reduce",
+    source: include_str!("../../shaders/reduce.wgsl"),
+    variants: &[
+        Variant { name: "squares", defines: &[("SQUARES", 1)], needs: Needs::NONE },
+        Variant { name: "dot", defines: &[("DOT", 1)], needs: Needs::NONE },
+        Variant { name: "error", defines: &[("ERROR", 1)], needs: Needs::NONE },
+    ],
+};
+
+/// What is summed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sum {
+    /// `a^2`.
+    Squares,
+    /// `a b`.
+    Dot,
+    /// `(a / (atol + rtol max(|b|, |c|)))^2`.
+    Error {
+        /// Absolute tolerance.
+        atol: f32,
+        /// Relative tolerance.
+        rtol: f32,
+    },
+}
+
+/// `slots[slot, image] = scale * sum`, or the root of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Reduce {
+    /// Images.
+    pub n: usize,
+    /// Numbers per image.
+    pub len: usize,
+    /// The slot.
+    pub slot: u32,
+    /// Times the sum: `1 / len` makes a mean.
+    pub scale: f32,
+    /// Whether the slot gets the square root.
+    pub root: bool,
+    /// Which sum.
+    pub sum: Sum,
+}
+
+impl Reduce {
+    /// `srcs` are `[a]`, `[a, b]` or `[a, b, c]`; `slots` is `[slot, n]`.
+    pub fn calls<B: Clone>(&self, caps: &Caps, srcs: &[B], slots: B) -> Vec<Call<B>> {
+        let (define, count, atol, rtol) = match self.sum {
+            Sum::Squares => ("SQUARES", 1, 0.0, 0.0),
+            Sum::Dot => ("DOT", 2, 0.0, 0.0),
+            Sum::Error { atol, rtol } => ("ERROR", 3, atol, rtol),
+        };
+        debug_assert_eq!(srcs.len(), count);
+        let mut bindings: Vec<_> = ["a", "b", "c"].into_iter().zip(srcs.iter().cloned()).collect();
+        bindings.push(("slots", slots));
+        let params = vec![
+            ("len", self.len.into()),
+            ("first", (self.slot as usize * self.n).into()),
+            ("scale", self.scale.into()),
+            ("root", u32::from(self.root).into()),
+            ("atol", atol.into()),
+            ("rtol", rtol.into()),
+        ];
+        Call::new(&KERNEL, KERNEL.pick(caps, |v| v.get(define) == 1), bindings, params, self.n)
+    }
+
+    /// One number per image.
+    pub fn reference(&self, srcs: &[&[f32]]) -> Reference {
+        let mut out = Reference::default();
+        for image in 0..self.n {
+            let at = |k: usize, i: usize| f64::from(srcs[k][image * self.len + i]);
+            let (mut v, mut m) = (0.0, 0.0);
+            for i in 0..self.len {
+                let term = match self.sum {
+                    Sum::Squares => at(0, i) * at(0, i),
+                    Sum::Dot => at(0, i) * at(1, i),
+                    Sum::Error { atol, rtol } => {
+                        let w = f64::from(atol) + f64::from(rtol) * at(1, i).abs().max(at(2, i).abs());
+                        let e = at(0, i) / w;
+                        e * e
+                    }
+                };
+                v += term;
+                m += term.abs();
+            }
+            let (v, m) = (v * f64::from(self.scale), m * f64::from(self.scale).abs());
+            let value = if self.root { v.sqrt() } else { v };
+            out.push(value, if self.root { value } else { m });
+        }
+        out
+    }
+}

@@ -1,0 +1,7 @@
+//! Every kernel, every variant that the adapter here meets, against its twin.
+//! A new family: a module here with a test that calls `harness::twin`.
+
+mod harness;
+mod noise;
+mod sampler;
+mod self_test;
