@@ -225,14 +225,14 @@ impl Program {
                         finite(name, c)?;
                     }
                 }
-                match *clamp {
-                    Some((low, high)) if !(low <= high) => Err(Fault::Clamp { low, high }),
-                    Some((low, high)) => {
-                        finite(|| "the clamp's lower bound".into(), low)?;
-                        finite(|| "the clamp's upper bound".into(), high)
+                if let Some((low, high)) = *clamp {
+                    finite(|| "the clamp's lower bound".into(), low)?;
+                    finite(|| "the clamp's upper bound".into(), high)?;
+                    if low > high {
+                        return Err(Fault::Clamp { low, high });
                     }
-                    None => Ok(()),
                 }
+                Ok(())
             }
             Instruction::Pointwise { dst, f, srcs } => {
                 arity(srcs.len(), f.arity())?;

@@ -1,1 +1,7 @@
+//! Tests of the whole floor: against diffusers, analytic solutions, and the
+//! validator against broken programs.
 
+mod analytic;
+mod golden;
+mod programs;
+mod reference;
