@@ -3,5 +3,7 @@
 
 mod analytic;
 mod golden;
+mod options;
 mod programs;
 mod reference;
+mod validator;
