@@ -13,16 +13,17 @@
 
 pub mod explain;
 pub mod expr;
+pub mod fault;
 pub mod instruction;
 pub mod interpret;
 pub mod structure;
 pub mod validate;
 
 pub use expr::{Binary, Expr, Table, Unary};
+pub use fault::{Fault, Place, ProgramError};
 pub use instruction::{Coef, Instruction, Output, Pointwise, Reduce, Term, MAX_TERMS};
 pub use interpret::{Inputs, NetCall, RunError, Snapshot};
 pub use structure::Structure;
-pub use validate::{Fault, Place, ProgramError};
 
 use crate::shape::Shape;
 

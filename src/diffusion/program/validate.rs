@@ -1,93 +1,8 @@
 //! The rules of a program, checked before anything runs.
 
-use std::fmt;
-
-use super::{Coef, Expr, Instruction, Pointwise, Program, Reduce, Reg, Slot, SlotInit, MAX_TERMS};
+use super::{Coef, Expr, Fault, Instruction, Place, Pointwise, Program, ProgramError, Reduce, Reg};
+use super::{Slot, SlotInit, MAX_TERMS};
 use crate::shape::Shape;
-
-/// Where in a program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The program's name.
-    pub program: String,
-    /// The step's index and label.
-    pub step: usize,
-    /// The step's label.
-    pub label: String,
-    /// The instruction's index in the step.
-    pub index: usize,
-    /// The instruction, as `explain` prints it.
-    pub instruction: String,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { program, step, label, index, instruction } = self;
-        write!(f, "program {program}, step {step} ({label}), instruction {index} `{instruction}`")
-    }
-}
-
-/// A broken rule and where it is broken.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum ProgramError {
-    /// By an instruction.
-    #[error("{place}: {fault}")]
-    Instruction {
-        /// Which.
-        place: Box<Place>,
-        /// How.
-        fault: Fault,
-    },
-    /// By the program as a whole.
-    #[error("program {program}: {fault}")]
-    Program {
-        /// The program's name.
-        program: String,
-        /// How.
-        fault: Fault,
-    },
-}
-
-/// A broken rule.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-#[allow(missing_docs)] // the messages say it
-pub enum Fault {
-    #[error("there is no register {0}")]
-    NoRegister(u32),
-    #[error("there is no slot {0}")]
-    NoSlot(u32),
-    #[error("there is no network {0}")]
-    NoNet(usize),
-    #[error("there is no table {0}")]
-    NoTable(usize),
-    #[error("register {0} is read before anything is written to it")]
-    UnwrittenRegister(String),
-    #[error("slot {0} is read before anything is written to it")]
-    UnwrittenSlot(String),
-    #[error("register {name} has shape {has}, but {needs} is needed")]
-    Shape { name: String, has: Shape, needs: Shape },
-    #[error("register {name} has the empty or oversized shape {shape}")]
-    BadShape { name: String, shape: Shape },
-    #[error("{what} is {value}, which is not finite")]
-    NotFinite { what: String, value: f64 },
-    #[error("channels {start}..{end} are empty or beyond the network's {channels}")]
-    Channels { start: usize, end: usize, channels: usize },
-    #[error("the clamp's bounds {low} and {high} are out of order")]
-    Clamp { low: f64, high: f64 },
-    #[error("{what} = {value} is out of range: {need}")]
-    Range { what: &'static str, value: f64, need: &'static str },
-    #[error("{has} sources are given, but {needs} are needed")]
-    Arity { has: usize, needs: usize },
-    #[error("a Mix needs 1 to {max} terms besides its destination, but this one has {0}", max = MAX_TERMS)]
-    Terms(usize),
-    #[error("register {0} is an output of this evaluation and also its input or another output")]
-    Alias(String),
-    #[error("table {0} is empty, or has numbers that are not finite, or a step that is not positive")]
-    BadTable(String),
-    #[error("the program has no steps")]
-    NoSteps,
-}
 
 impl Program {
     /// Checks every rule: registers, slots, networks and tables exist; nothing is
@@ -225,14 +140,14 @@ impl Program {
                         finite(name, c)?;
                     }
                 }
-                match *clamp {
-                    Some((low, high)) if !(low <= high) => Err(Fault::Clamp { low, high }),
-                    Some((low, high)) => {
-                        finite(|| "the clamp's lower bound".into(), low)?;
-                        finite(|| "the clamp's upper bound".into(), high)
+                if let Some((low, high)) = *clamp {
+                    finite(|| "the clamp's lower bound".into(), low)?;
+                    finite(|| "the clamp's upper bound".into(), high)?;
+                    if low > high {
+                        return Err(Fault::Clamp { low, high });
                     }
-                    None => Ok(()),
                 }
+                Ok(())
             }
             Instruction::Pointwise { dst, f, srcs } => {
                 arity(srcs.len(), f.arity())?;

@@ -132,7 +132,7 @@ impl Setup {
         if context.shape.checked_len().is_none() {
             return Err(Error::option("shape", context.shape, "it must hold at least one number"));
         }
-        if context.out_channels != c && context.out_channels / 2 != c {
+        if context.out_channels != c && Some(context.out_channels) != c.checked_mul(2) {
             let need = format!(
                 "the state has {c} channels, so the network must give {c} or {}",
                 c.saturating_mul(2)
