@@ -3,7 +3,7 @@
 use super::run::{Batch, Executable};
 use super::EngineError;
 use crate::gpu::{Slice, DEADLINE};
-use crate::kernels::count_bad::CountBad;
+use crate::kernels::pack::CountBad;
 use std::fmt;
 
 /// Where the first value that is NaN or infinite came from.

@@ -7,12 +7,18 @@
 //!
 //! To add a family: `shaders/x.wgsl`, `src/kernels/x.rs`, one line in [`ALL`].
 
+pub mod activation;
 pub mod advance;
+pub mod attention;
 pub mod conv;
+pub mod copy_channels;
+pub mod elementwise;
 pub mod fill;
 pub mod mix;
 pub mod noise;
 mod noise_table;
+pub mod norm;
+pub mod pack;
 pub mod pointwise;
 pub mod quantile;
 pub mod reduce;

@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 
 /// Pieces that shaders may include.
 static LIBRARY: &[(&str, &str)] = &[
+    ("activation.wgsl", include_str!("../../shaders/lib/activation.wgsl")),
+    ("attention.wgsl", include_str!("../../shaders/lib/attention.wgsl")),
     ("dispatch.wgsl", include_str!("../../shaders/lib/dispatch.wgsl")),
     ("numbers.wgsl", include_str!("../../shaders/lib/numbers.wgsl")),
     ("philox.wgsl", include_str!("../../shaders/lib/philox.wgsl")),

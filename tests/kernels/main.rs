@@ -1,6 +1,8 @@
 //! Every kernel, every variant that the adapter here meets, against its twin.
 //! A new family: a module here with a test that calls `harness::twin`.
 
+mod attention;
+mod graph;
 mod harness;
 mod noise;
 mod sampler;

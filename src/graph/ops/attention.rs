@@ -3,6 +3,7 @@
 use super::{arity, Op};
 use crate::graph::plan::Lower;
 use crate::graph::GraphError;
+use crate::kernels::attention::{self as kernel, Place};
 use crate::shape::Shape;
 
 /// `softmax(scale * q k^T) v` for each head. Inputs q, k, v.
@@ -35,6 +36,21 @@ impl Op for Attention {
     }
 
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
-        todo!()
+        let (q, k) = (cx.shape(0), cx.shape(1));
+        let d = q.c / self.heads;
+        let dense = Place::dense(self.heads, d);
+        let call = kernel::Attention {
+            n: cx.n(),
+            tokens_q: q.pixels(),
+            tokens_k: k.pixels(),
+            heads: self.heads,
+            d,
+            scale: self.scale as f32,
+            q: dense,
+            k: dense,
+            v: dense,
+        };
+        cx.calls(call.calls(cx.caps(), cx.input(0), cx.input(1), cx.input(2), cx.output()));
+        Ok(())
     }
 }

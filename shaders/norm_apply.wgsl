@@ -1,0 +1,40 @@
+// Group norm, third step: y = act(x scale + shift) by image and channel.
+#include "vector.wgsl"
+@group(0) @binding(0) var<storage, read> x: array<T>; // [n, pixels, c]
+@group(0) @binding(1) var<storage, read> coef: array<T>; // [n, 2, c]: scale, shift
+@group(0) @binding(2) var<storage, read_write> dst: array<T>; // [n, pixels, c]
+struct P {
+  groups: u32,
+  base: u32,
+  total: u32, // n * blocks * c; c in vectors where T is one
+  pixels: u32,
+  c: u32,
+  blocks: u32, // of 8 pixels per image
+  alpha: f32,
+}
+@group(0) @binding(3) var<uniform> p: P;
+#include "dispatch.wgsl"
+#include "activation.wgsl"
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
+        @builtin(local_invocation_index) lane: u32) {
+  let group = group_index(wg, nwg);
+  let i = group * 64u + lane;
+  if (group >= p.groups || i >= p.total) {
+    return;
+  }
+  let channel = i % p.c;
+  let block = i / p.c;
+  let image = block / p.blocks;
+  let begin = block % p.blocks * 8u;
+  let end = min(begin + 8u, p.pixels);
+  let scale = coef[image * 2u * p.c + channel];
+  let shift = coef[(image * 2u + 1u) * p.c + channel];
+  var at = (image * p.pixels + begin) * p.c + channel;
+  for (var k = begin; k < end; k++) {
+    let v = fma(x[at], scale, shift);
+    dst[at] = select(activate(v, p.alpha), v, is_nan(v));
+    at += p.c;
+  }
+}

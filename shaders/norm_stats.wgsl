@@ -1,0 +1,43 @@
+// Group norm, first step: mean and sum of squared deviations of each channel over
+// a chunk of pixels, by sums shifted by the chunk's first pixel (stable, one pass).
+#include "vector.wgsl"
+@group(0) @binding(0) var<storage, read> x: array<T>; // [n, pixels, c]
+@group(0) @binding(1) var<storage, read_write> part: array<T>; // [n, chunks, 2, c]: means, M2
+struct P {
+  groups: u32,
+  base: u32,
+  total: u32, // n * chunks * c; c in vectors where T is one
+  pixels: u32,
+  c: u32,
+  chunks: u32,
+  chunk: u32, // pixels per chunk
+}
+@group(0) @binding(2) var<uniform> p: P;
+#include "dispatch.wgsl"
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
+        @builtin(local_invocation_index) lane: u32) {
+  let group = group_index(wg, nwg);
+  let i = group * 64u + lane;
+  if (group >= p.groups || i >= p.total) {
+    return;
+  }
+  let channel = i % p.c;
+  let block = i / p.c; // image, chunk
+  let begin = block % p.chunks * p.chunk;
+  let end = min(begin + p.chunk, p.pixels);
+  var at = (block / p.chunks * p.pixels + begin) * p.c + channel;
+  let shift = x[at];
+  var sum = T();
+  var squares = T();
+  for (var k = begin; k < end; k++) {
+    let d = x[at] - shift;
+    sum += d;
+    squares = fma(d, d, squares);
+    at += p.c;
+  }
+  let mean = sum / f32(end - begin);
+  part[block * 2u * p.c + channel] = shift + mean;
+  part[(block * 2u + 1u) * p.c + channel] = max(squares - sum * mean, T());
+}

@@ -1,0 +1,163 @@
+//! Attention by online softmax: the matrix of products is never in memory.
+
+use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant};
+
+/// `attention.wgsl`: tiles in workgroup memory.
+pub static TILE: Kernel = Kernel {
+    name: "attention",
+    source: include_str!("../../shaders/attention.wgsl"),
+    variants: &[
+        variant("vec4_64", &[("VEC4", 1), ("J", 1)], Needs::NONE),
+        variant("vec4_256", &[("VEC4", 1), ("J", 4)], Needs::NONE),
+        variant("scalar_64", &[("VEC4", 0), ("J", 1)], Needs::NONE),
+        variant("scalar_256", &[("VEC4", 0), ("J", 4)], Needs::NONE),
+    ],
+};
+
+/// `attention_stream.wgsl`: a subgroup of 8, any width of head.
+pub static STREAM: Kernel = Kernel {
+    name: "attention_stream",
+    source: include_str!("../../shaders/attention_stream.wgsl"),
+    variants: &[variant("sg8", &[("VEC4", 1), ("G", 2)], SUBGROUP)],
+};
+
+/// `attention_small.wgsl`: a subgroup of 8, heads of 8 or 16 channels.
+pub static SMALL: Kernel = Kernel {
+    name: "attention_small",
+    source: include_str!("../../shaders/attention_small.wgsl"),
+    variants: &[
+        variant("sg8_8", &[("VEC4", 1), ("D", 2)], SUBGROUP),
+        variant("sg8_16", &[("VEC4", 1), ("D", 4)], SUBGROUP),
+    ],
+};
+
+const SUBGROUP: Needs = Needs { subgroup: Some(8), int64: false };
+
+const fn variant(name: &'static str, defines: &'static [(&'static str, u32)], needs: Needs) -> Variant {
+    Variant { name, defines, needs }
+}
+
+/// `softmax(scale q k^T) v` for each image and head; the result is `[n, tokens_q, heads * d]`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Attention {
+    /// Images.
+    pub n: usize,
+    /// Tokens that ask.
+    pub tokens_q: usize,
+    /// Tokens that answer.
+    pub tokens_k: usize,
+    /// Heads.
+    pub heads: usize,
+    /// Channels of a head.
+    pub d: usize,
+    /// Of the products, often `1 / sqrt(d)`.
+    pub scale: f32,
+    /// Where the queries lie.
+    pub q: Place,
+    /// Where the keys lie.
+    pub k: Place,
+    /// Where the values lie.
+    pub v: Place,
+}
+
+/// Where heads lie in the channels of a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Channels of a token.
+    pub stride: usize,
+    /// The first channel of head 0.
+    pub at: usize,
+    /// From head to head: `d` where heads are neighbours, `3 d` where q, k, v alternate by head.
+    pub head: usize,
+}
+
+impl Place {
+    /// Heads side by side in a tensor of nothing else.
+    pub fn dense(heads: usize, d: usize) -> Self {
+        Self { stride: heads * d, at: 0, head: d }
+    }
+
+    /// Part `i` of `[q of all heads, k of all heads, v of all heads]`.
+    pub fn fused(i: usize, heads: usize, d: usize) -> Self {
+        Self { stride: 3 * heads * d, at: i * heads * d, head: d }
+    }
+}
+
+impl Attention {
+    /// `q`, `k` and `v` may be one tensor.
+    pub fn calls<B: Clone>(&self, caps: &Caps, q: B, k: B, v: B, dst: B) -> Vec<Call<B>> {
+        let places = [self.q, self.k, self.v];
+        let vec4 = self.d % 4 == 0 && places.iter().all(|p| (p.stride | p.at | p.head) % 4 == 0);
+        let stream = caps.stream && caps.subgroup == Some(8) && vec4;
+        let width = if vec4 { 4 } else { 1 };
+        let rows = self.n * self.heads;
+        let (kernel, variant, tile, chunks): (&'static Kernel, _, _, _) =
+            if stream && matches!(self.d, 8 | 16) {
+                (&SMALL, SMALL.pick(caps, |v| v.get("D") as usize * 4 == self.d), 8, 1)
+            } else if stream {
+                (&STREAM, STREAM.pick(caps, |_| true), 8, 1)
+            } else {
+                let j = if self.d <= 64 { 1 } else { 4 };
+                let pick = TILE.pick(caps, |v| v.get("VEC4") == u32::from(vec4) && v.get("J") == j);
+                (&TILE, pick, 16, div_up(self.d, 64 * j as usize))
+            };
+        let mut params = vec![
+            ("tokens_q", self.tokens_q.into()),
+            ("tokens_k", self.tokens_k.into()),
+            ("heads", self.heads.into()),
+            ("d", (self.d / width).into()),
+            ("chunks", chunks.into()),
+            ("scale", self.scale.into()),
+        ];
+        let names =
+            [["q_stride", "q_at", "q_head"], ["k_stride", "k_at", "k_head"], ["v_stride", "v_at", "v_head"]];
+        for (p, [stride, at, head]) in places.into_iter().zip(names) {
+            params.push((stride, (p.stride / width).into()));
+            params.push((at, (p.at / width).into()));
+            params.push((head, (p.head / width).into()));
+        }
+        let bindings = vec![("q", q), ("k", k), ("v", v), ("dst", dst)];
+        let groups = if self.tokens_k == 0 { 0 } else { rows * div_up(self.tokens_q, tile) * chunks };
+        Call::new(kernel, variant, bindings, params, groups)
+    }
+
+    /// The exact values. The magnitude counts what errors of the products do to the weights.
+    pub fn reference(&self, q: &[f32], k: &[f32], v: &[f32]) -> Reference {
+        let size = self.n * self.tokens_q * self.heads * self.d;
+        let mut out = Reference { value: vec![0.0; size], magnitude: vec![0.0; size] };
+        let row = |x: &[f32], p: Place, tokens: usize, image: usize, token: usize, head: usize| {
+            let at = (image * tokens + token) * p.stride + p.at + head * p.head;
+            x[at..at + self.d].iter().map(|v| f64::from(*v)).collect::<Vec<_>>()
+        };
+        for image in 0..self.n {
+            for head in 0..self.heads {
+                let keys: Vec<_> =
+                    (0..self.tokens_k).map(|t| row(k, self.k, self.tokens_k, image, t, head)).collect();
+                let values: Vec<_> =
+                    (0..self.tokens_k).map(|t| row(v, self.v, self.tokens_k, image, t, head)).collect();
+                for token in 0..self.tokens_q {
+                    let x = row(q, self.q, self.tokens_q, image, token, head);
+                    let scale = f64::from(self.scale);
+                    let s: Vec<f64> = keys
+                        .iter()
+                        .map(|k| scale * k.iter().zip(&x).map(|(a, b)| a * b).sum::<f64>())
+                        .collect();
+                    let terms =
+                        |k: &Vec<f64>| scale * k.iter().zip(&x).map(|(a, b)| (a * b).abs()).sum::<f64>();
+                    let size = keys.iter().map(terms).fold(1.0, f64::max);
+                    let top = s.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    let total: f64 = s.iter().map(|s| (s - top).exp()).sum();
+                    let at = ((image * self.tokens_q + token) * self.heads + head) * self.d;
+                    for (s, v) in s.iter().zip(&values) {
+                        let w = (s - top).exp() / total;
+                        for (e, v) in v.iter().enumerate() {
+                            out.value[at + e] += w * v;
+                            out.magnitude[at + e] += w * v.abs() * size;
+                        }
+                    }
+                }
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,230 @@
+//! Group norm: statistics, a scale and a shift per image and channel, application.
+//!
+//! The chunks over which the statistics are first taken follow from the pixels of
+//! an image and the family alone, so an image's bits do not depend on its batch.
+
+use super::activation::Activation;
+use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant, WIDTHS};
+
+/// `norm_stats.wgsl`.
+pub static STATS: Kernel =
+    Kernel { name: "norm_stats", source: include_str!("../../shaders/norm_stats.wgsl"), variants: WIDTHS };
+
+/// `norm_finish.wgsl`.
+pub static FINISH: Kernel = Kernel {
+    name: "norm_finish",
+    source: include_str!("../../shaders/norm_finish.wgsl"),
+    variants: &[
+        variant("tree", &[("TREE", 1), ("EMB", 0)]),
+        variant("tree_emb", &[("TREE", 1), ("EMB", 1)]),
+        variant("lane", &[("TREE", 0), ("EMB", 0)]),
+        variant("lane_emb", &[("TREE", 0), ("EMB", 1)]),
+    ],
+};
+
+/// `norm_apply.wgsl`.
+pub static APPLY: Kernel = Kernel {
+    name: "norm_apply",
+    source: include_str!("../../shaders/norm_apply.wgsl"),
+    variants: &[
+        variant("vec4_identity", &[("VEC4", 1), ("IDENTITY", 1)]),
+        variant("vec4_relu", &[("VEC4", 1), ("RELU", 1)]),
+        variant("vec4_silu", &[("VEC4", 1), ("SILU", 1)]),
+        variant("vec4_gelu", &[("VEC4", 1), ("GELU", 1)]),
+        variant("vec4_gelu_tanh", &[("VEC4", 1), ("GELU_TANH", 1)]),
+        variant("vec4_mish", &[("VEC4", 1), ("MISH", 1)]),
+        variant("vec4_tanh", &[("VEC4", 1), ("TANH", 1)]),
+        variant("vec4_elu", &[("VEC4", 1), ("ELU", 1)]),
+        variant("vec4_leaky", &[("VEC4", 1), ("LEAKY", 1)]),
+        variant("scalar_identity", &[("VEC4", 0), ("IDENTITY", 1)]),
+        variant("scalar_relu", &[("VEC4", 0), ("RELU", 1)]),
+        variant("scalar_silu", &[("VEC4", 0), ("SILU", 1)]),
+        variant("scalar_gelu", &[("VEC4", 0), ("GELU", 1)]),
+        variant("scalar_gelu_tanh", &[("VEC4", 0), ("GELU_TANH", 1)]),
+        variant("scalar_mish", &[("VEC4", 0), ("MISH", 1)]),
+        variant("scalar_tanh", &[("VEC4", 0), ("TANH", 1)]),
+        variant("scalar_elu", &[("VEC4", 0), ("ELU", 1)]),
+        variant("scalar_leaky", &[("VEC4", 0), ("LEAKY", 1)]),
+    ],
+};
+
+const fn variant(name: &'static str, defines: &'static [(&'static str, u32)]) -> Variant {
+    Variant { name, defines, needs: Needs::NONE }
+}
+
+/// Group norm of `[n, pixels, c]`, affine, perhaps with an embedding's scale and
+/// shift, then an activation.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GroupNorm {
+    /// Images.
+    pub n: usize,
+    /// Pixels per image.
+    pub pixels: usize,
+    /// Channels.
+    pub c: usize,
+    /// Groups, a divisor of `c`.
+    pub groups: usize,
+    /// Added to the variance.
+    pub eps: f32,
+    /// What is applied last.
+    pub activation: Activation,
+}
+
+/// An embedding that scales and shifts: `y (1 + scale) + shift`, with `scale` at
+/// channels `at .. at + c` of `[n, channels]` and `shift` behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Embedding<B> {
+    /// The tensor.
+    pub tensor: B,
+    /// Its channels.
+    pub channels: usize,
+    /// The first of the scale.
+    pub at: usize,
+}
+
+impl GroupNorm {
+    /// Pixels per chunk.
+    fn chunk(&self, caps: &Caps) -> usize {
+        div_up(self.pixels, if caps.stream { 8 } else { 128 }).max(32)
+    }
+
+    /// Numbers in the scratch tensor `part`.
+    pub fn part_len(&self, caps: &Caps) -> usize {
+        self.n * div_up(self.pixels, self.chunk(caps)) * 2 * self.c
+    }
+
+    /// Numbers in the tensor `coef`, `[n, 2, c]`: scales, shifts.
+    pub fn coef_len(&self) -> usize {
+        self.n * 2 * self.c
+    }
+
+    fn width(&self) -> (u32, usize) {
+        if self.c % 4 == 0 {
+            (1, 4)
+        } else {
+            (0, 1)
+        }
+    }
+
+    /// From `x` to `coef`, by way of `part`. `gamma` and `beta` are `[c]`.
+    #[allow(clippy::too_many_arguments)]
+    pub fn statistics<B: Clone>(
+        &self,
+        caps: &Caps,
+        x: B,
+        gamma: B,
+        beta: B,
+        embedding: Option<Embedding<B>>,
+        part: B,
+        coef: B,
+    ) -> Vec<Call<B>> {
+        let (vec4, width) = self.width();
+        let chunk = self.chunk(caps);
+        let chunks = div_up(self.pixels, chunk);
+        let total = self.n * chunks * self.c / width;
+        let params = vec![
+            ("total", total.into()),
+            ("pixels", self.pixels.into()),
+            ("c", (self.c / width).into()),
+            ("chunks", chunks.into()),
+            ("chunk", chunk.into()),
+        ];
+        let variant = STATS.pick(caps, |v| v.get("VEC4") == vec4);
+        let mut calls =
+            Call::new(&STATS, variant, vec![("x", x), ("part", part.clone())], params, div_up(total, 64));
+
+        let mut bindings = vec![("part", part), ("gamma", gamma), ("beta", beta), ("coef", coef)];
+        let emb = u32::from(embedding.is_some());
+        let (mut emb_stride, mut emb_at) = (0, 0);
+        if let Some(e) = embedding {
+            (emb_stride, emb_at) = (e.channels, e.at);
+            bindings.push(("emb", e.tensor));
+        }
+        let total = self.n * self.groups;
+        let params = vec![
+            ("total", total.into()),
+            ("pixels", self.pixels.into()),
+            ("c", self.c.into()),
+            ("size", (self.c / self.groups.max(1)).into()),
+            ("chunks", chunks.into()),
+            ("chunk", chunk.into()),
+            ("eps", self.eps.into()),
+            ("emb_stride", emb_stride.into()),
+            ("emb_at", emb_at.into()),
+        ];
+        let tree = u32::from(!caps.stream);
+        let variant = FINISH.pick(caps, |v| v.get("TREE") == tree && v.get("EMB") == emb);
+        let groups = if tree == 1 { total } else { div_up(total, 64) };
+        calls.extend(Call::new(&FINISH, variant, bindings, params, groups));
+        calls
+    }
+
+    /// From `x` and `coef` to `dst`.
+    pub fn apply<B: Clone>(&self, caps: &Caps, x: B, coef: B, dst: B) -> Vec<Call<B>> {
+        let (vec4, width) = self.width();
+        let blocks = div_up(self.pixels, 8);
+        let total = self.n * blocks * self.c / width;
+        let params = vec![
+            ("total", total.into()),
+            ("pixels", self.pixels.into()),
+            ("c", (self.c / width).into()),
+            ("blocks", blocks.into()),
+            ("alpha", self.activation.alpha().into()),
+        ];
+        let define = self.activation.define();
+        let variant = APPLY.pick(caps, |v| v.get("VEC4") == vec4 && v.get(define) == 1);
+        let bindings = vec![("x", x), ("coef", coef), ("dst", dst)];
+        Call::new(&APPLY, variant, bindings, params, div_up(total, 64))
+    }
+
+    /// (`coef`, `dst`). `embedding` is the tensor, its channels and the first of the scale.
+    pub fn reference(
+        &self,
+        x: &[f32],
+        gamma: &[f32],
+        beta: &[f32],
+        embedding: Option<Embedding<&[f32]>>,
+    ) -> (Reference, Reference) {
+        let (mut coef, mut out) = (Reference::default(), Reference::default());
+        let size = self.c / self.groups;
+        for image in 0..self.n {
+            let x = &x[image * self.pixels * self.c..][..self.pixels * self.c];
+            let (mut scale, mut shift, mut middle) = (Vec::new(), Vec::new(), Vec::new());
+            for ch in 0..self.c {
+                let first = ch / size * size;
+                let mine =
+                    || (0..self.pixels).flat_map(|p| &x[p * self.c + first..][..size]).map(|v| f64::from(*v));
+                let count = (self.pixels * size) as f64;
+                let mean = mine().sum::<f64>() / count;
+                let size = mine().map(f64::abs).sum::<f64>() / count;
+                let variance = mine().map(|v| (v - mean).powi(2)).sum::<f64>() / count;
+                let s = f64::from(gamma[ch]) / (variance + f64::from(self.eps)).sqrt();
+                let (e, f) = embedding.map_or((0.0, 0.0), |e| {
+                    let row = &e.tensor[image * e.channels + e.at..];
+                    (f64::from(row[ch]), f64::from(row[ch + self.c]))
+                });
+                let t = f64::from(beta[ch]) - mean * s;
+                scale.push(s * (1.0 + e));
+                shift.push(t * (1.0 + e) + f);
+                middle.push(
+                    (size * s).abs() * (1.0 + e.abs())
+                        + (f64::from(beta[ch]) * (1.0 + e.abs())).abs()
+                        + f.abs(),
+                );
+            }
+            for ch in 0..self.c {
+                coef.push(scale[ch], scale[ch].abs() + 1e-3);
+            }
+            for ch in 0..self.c {
+                coef.push(shift[ch], middle[ch]);
+            }
+            for (i, v) in x.iter().enumerate() {
+                let ch = i % self.c;
+                let (v, s) = (f64::from(*v), scale[ch]);
+                let y = self.activation.apply(v * s + shift[ch]);
+                out.push(y, (v * s).abs() + middle[ch] + self.activation.slack());
+            }
+        }
+        (coef, out)
+    }
+}

@@ -1,0 +1,79 @@
+//! Pixels as bytes, and the count of numbers that are none.
+
+use super::{div_up, Call, Caps, Kernel, Needs, Variant};
+
+/// `pack.wgsl`.
+pub static KERNEL: Kernel =
+    Kernel { name: "pack", source: include_str!("../../shaders/pack.wgsl"), variants: ONLY };
+
+/// `count_bad.wgsl`.
+pub static COUNT_BAD: Kernel =
+    Kernel { name: "count_bad", source: include_str!("../../shaders/count_bad.wgsl"), variants: ONLY };
+
+const ONLY: &[Variant] = &[Variant { name: "only", defines: &[], needs: Needs::NONE }];
+
+/// `[n, pixels, c]` in -1 ..= 1 to RGBA8 words: `(x / 2 + 1 / 2) 255` clamped and
+/// rounded half up (as torchvision's `save_image`). One or two channels show the
+/// first as grey, more than four the first three; NaN is 0.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pack {
+    /// Images.
+    pub n: usize,
+    /// Pixels per image.
+    pub pixels: usize,
+    /// Channels.
+    pub c: usize,
+}
+
+impl Pack {
+    /// `dst` is a word per pixel, red in its low byte; `bad` one per image, the
+    /// count of infinite or NaN numbers.
+    pub fn calls<B: Clone>(&self, caps: &Caps, x: B, dst: B, bad: B) -> Vec<Call<B>> {
+        let total = self.n * self.pixels;
+        let params = vec![("total", total.into()), ("c", self.c.into())];
+        let bindings = vec![("x", x.clone()), ("dst", dst)];
+        let mut calls = Call::new(&KERNEL, KERNEL.pick(caps, |_| true), bindings, params, div_up(total, 64));
+        let count = CountBad { n: self.n, len: self.pixels * self.c, ..Default::default() };
+        calls.extend(count.calls(caps, x, bad));
+        calls
+    }
+
+    /// The words. A byte may differ by one where the product is within 1e-5 of a half.
+    pub fn reference(&self, x: &[f32]) -> Vec<u32> {
+        let byte = |v: f32| ((f64::from(v) * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0 + 0.5).floor() as u32;
+        let word = |p: &[f32]| {
+            let [r, g, b] = if self.c > 2 { [p[0], p[1], p[2]] } else { [p[0]; 3] }.map(byte);
+            let a = if self.c == 4 { byte(p[3]) } else { 255 };
+            r | g << 8 | b << 16 | a << 24
+        };
+        x.chunks_exact(self.c).map(word).collect()
+    }
+}
+
+/// `count[at + image]` = numbers of the image that are infinite or NaN.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CountBad {
+    /// Images.
+    pub n: usize,
+    /// Numbers per image.
+    pub len: usize,
+    /// Where the counts begin.
+    pub at: usize,
+    /// Whether to add to what is there.
+    pub add: bool,
+}
+
+impl CountBad {
+    /// `count` holds `u32` words.
+    pub fn calls<B: Clone>(&self, caps: &Caps, x: B, count: B) -> Vec<Call<B>> {
+        let params =
+            vec![("len", self.len.into()), ("at", self.at.into()), ("add", u32::from(self.add).into())];
+        let bindings = vec![("x", x), ("count", count)];
+        Call::new(&COUNT_BAD, COUNT_BAD.pick(caps, |_| true), bindings, params, self.n)
+    }
+
+    /// The counts.
+    pub fn reference(&self, x: &[f32]) -> Vec<u32> {
+        x.chunks_exact(self.len).map(|i| i.iter().filter(|v| !v.is_finite()).count() as u32).collect()
+    }
+}
