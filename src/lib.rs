@@ -1,5 +1,7 @@
 //! undiffuse: diffusion models run backwards on any GPU.
 #![warn(missing_docs)]
 
+pub mod graph;
 pub mod kernels;
 pub mod shape;
+pub mod weights;
