@@ -3,5 +3,7 @@
 
 pub mod graph;
 pub mod kernels;
+pub mod models;
+pub mod nn;
 pub mod shape;
 pub mod weights;

@@ -89,7 +89,14 @@ impl Graph {
     pub fn shape(&self, x: Tensor) -> Shape {
         self.shapes[x.0 as usize]
     }
-    pub fn conv2d(&mut self, x: Tensor, weight: &Param, bias: Option<&Param>, stride: usize, padding: [usize; 4]) -> Result<Tensor> {
+    pub fn conv2d(
+        &mut self,
+        x: Tensor,
+        weight: &Param,
+        bias: Option<&Param>,
+        stride: usize,
+        padding: [usize; 4],
+    ) -> Result<Tensor> {
         let s = self.shape(x);
         let &[o, i, kh, kw] = weight.shape() else { return self.bad("conv2d", format!("{weight:?}")) };
         self.want("conv2d", i == s.c, || format!("{weight:?} on {s}"))?;
@@ -101,13 +108,24 @@ impl Graph {
     pub fn linear(&mut self, x: Tensor, weight: &Param, bias: Option<&Param>) -> Result<Tensor> {
         let s = self.shape(x);
         let &[o, i] = weight.shape() else { return self.bad("linear", format!("{weight:?}")) };
-        self.want("linear", i == s.c && bias.is_none_or(|b| b.shape() == [o]), || format!("{weight:?} {bias:?} on {s}"))?;
+        self.want("linear", i == s.c && bias.is_none_or(|b| b.shape() == [o]), || {
+            format!("{weight:?} {bias:?} on {s}")
+        })?;
         self.push(s.with_c(o))
     }
-    pub fn group_norm(&mut self, x: Tensor, groups: usize, _eps: f64, weight: Option<&Param>, bias: Option<&Param>) -> Result<Tensor> {
+    pub fn group_norm(
+        &mut self,
+        x: Tensor,
+        groups: usize,
+        _eps: f64,
+        weight: Option<&Param>,
+        bias: Option<&Param>,
+    ) -> Result<Tensor> {
         let s = self.shape(x);
         let ok = |p: Option<&Param>| p.is_none_or(|p| p.shape() == [s.c]);
-        self.want("group_norm", groups > 0 && s.c % groups == 0 && ok(weight) && ok(bias), || format!("{groups} groups of {s}"))?;
+        self.want("group_norm", groups > 0 && s.c % groups == 0 && ok(weight) && ok(bias), || {
+            format!("{groups} groups of {s}")
+        })?;
         self.push(s)
     }
     pub fn act(&mut self, x: Tensor, _act: Act) -> Result<Tensor> {
@@ -142,17 +160,42 @@ impl Graph {
         let s = self.shape(x);
         self.push(Shape::new(s.h / k, s.w / k, s.c))
     }
-    pub fn fir(&mut self, x: Tensor, taps: &[f64], up: usize, down: usize, pad: (usize, usize), _gain: f64) -> Result<Tensor> {
+    pub fn fir(
+        &mut self,
+        x: Tensor,
+        taps: &[f64],
+        up: usize,
+        down: usize,
+        pad: (usize, usize),
+        _gain: f64,
+    ) -> Result<Tensor> {
         let s = self.shape(x);
         let size = |n: usize| (n * up + pad.0 + pad.1).saturating_sub(taps.len()) / down + 1;
         self.push(Shape::new(size(s.h), size(s.w), s.c))
     }
-    pub fn attention(&mut self, q: Tensor, k: Tensor, v: Tensor, heads: usize, _scale: f64) -> Result<Tensor> {
+    pub fn attention(
+        &mut self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        heads: usize,
+        _scale: f64,
+    ) -> Result<Tensor> {
         let (s, t) = (self.shape(q), self.shape(k));
-        self.want("attention", heads > 0 && s.c % heads == 0 && s.c == t.c && t == self.shape(v), || format!("{s} {t}"))?;
+        self.want("attention", heads > 0 && s.c % heads == 0 && s.c == t.c && t == self.shape(v), || {
+            format!("{s} {t}")
+        })?;
         self.push(s)
     }
-    pub fn sinusoidal(&mut self, _t: Tensor, dim: usize, _flip: bool, _shift: f64, _scale: f64, _max_period: f64) -> Result<Tensor> {
+    pub fn sinusoidal(
+        &mut self,
+        _t: Tensor,
+        dim: usize,
+        _flip: bool,
+        _shift: f64,
+        _scale: f64,
+        _max_period: f64,
+    ) -> Result<Tensor> {
         self.push(Shape::vector(dim))
     }
     pub fn fourier(&mut self, _t: Tensor, weight: &Param, _log: bool, _flip: bool) -> Result<Tensor> {

@@ -32,7 +32,10 @@ impl Bytes {
             return Err(WeightsError::NotFound { path: path.to_owned(), what: "not a file".to_owned() });
         }
         if meta.len() == 0 {
-            return Err(WeightsError::Damaged { path: path.to_owned(), what: "the file is empty".to_owned() });
+            return Err(WeightsError::Damaged {
+                path: path.to_owned(),
+                what: "the file is empty".to_owned(),
+            });
         }
         #[cfg(not(target_arch = "wasm32"))]
         {

@@ -52,9 +52,9 @@ pub fn tensor(name: &str, shape: &[usize]) -> Vec<f32> {
 
 /// `count` numbers in `[0, 1)` from the stream `name`.
 pub fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
-    let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325u64, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01B3)
-    });
+    let hash = name
+        .bytes()
+        .fold(0xCBF2_9CE4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01B3));
     (1..=count as u64).map(move |i| {
         let mut z = hash.wrapping_add(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -167,7 +167,8 @@ fn open_weights(folder: &Path) -> Result<Box<dyn Weights>, WeightsError> {
     let has = |ends: &[&str]| files.iter().find(|f| ends.iter().any(|e| f.ends_with(e))).cloned();
     let wanted = format!("supported are {}", WEIGHTS.join(", "));
     if let Some(pickle) = has(&[".bin", ".pth", ".pt", ".ckpt", ".pkl", ".msgpack", ".h5", ".onnx"]) {
-        let what = format!("weights of this kind are not read in a diffusers folder: save as safetensors; {wanted}");
+        let what =
+            format!("weights of this kind are not read in a diffusers folder: save as safetensors; {wanted}");
         return Err(WeightsError::Unsupported { path: folder.join(pickle), what });
     }
     let other = has(&[".safetensors"]).map(|f| format!("; `{f}` has another name")).unwrap_or_default();

@@ -48,11 +48,7 @@ impl Param {
     ///
     /// # Errors
     /// [`WeightsError::Length`] where `data` does not fill `shape`.
-    pub fn from_f32(
-        name: impl Into<String>,
-        shape: &[usize],
-        data: Vec<f32>,
-    ) -> Result<Param, WeightsError> {
+    pub fn from_f32(name: impl Into<String>, shape: &[usize], data: Vec<f32>) -> Result<Param, WeightsError> {
         let (name, found) = (name.into(), data.len());
         if shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b)) != Some(found) {
             return Err(WeightsError::Length { name, shape: shape.to_vec(), found });
@@ -146,9 +142,7 @@ impl Param {
 
 fn decode(bytes: &[u8], dtype: Dtype) -> Vec<f32> {
     match dtype {
-        Dtype::F32 => {
-            bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-        }
+        Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
         Dtype::F16 => {
             bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
         }

@@ -41,10 +41,7 @@ impl Safetensors {
     ///
     /// # Errors
     /// [`WeightsError::Damaged`] that says what is wrong with the header.
-    pub fn from_bytes(
-        origin: impl Into<PathBuf>,
-        bytes: impl Into<Bytes>,
-    ) -> Result<Self, WeightsError> {
+    pub fn from_bytes(origin: impl Into<PathBuf>, bytes: impl Into<Bytes>) -> Result<Self, WeightsError> {
         let (origin, bytes) = (origin.into(), bytes.into());
         match read_header(bytes.as_slice()) {
             Ok(entries) => Ok(Self { origin, bytes, entries }),
@@ -208,7 +205,10 @@ mod tests {
         assert!(error(file(ONE, 9)).contains("beyond the last tensor"));
         for (bad, data) in [
             // overlap, gap, backwards, wrong length, shape overflow, unknown type, offset overflow
-            (r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#, 12),
+            (
+                r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#,
+                12,
+            ),
             (r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#, 12),
             (r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#, 0),
             (r#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#, 8),
@@ -239,7 +239,8 @@ mod tests {
 
     #[test]
     fn old_attention_names_are_found_under_the_new() {
-        let header = r#"{"mid_block.attentions.0.query.bias":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}"#;
+        let header =
+            r#"{"mid_block.attentions.0.query.bias":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}"#;
         let st = Safetensors::from_bytes("m", file(header, 4)).unwrap();
         assert!(st.get("mid_block.attentions.0.to_q.bias", &[2]).is_ok());
         assert_eq!(st.names(), ["mid_block.attentions.0.to_q.bias"]);

@@ -30,7 +30,8 @@ impl Sharded {
         let map = Json::read(index, INDEX_LIMIT)?.parse::<Index>()?.weight_map;
         let folder = index.parent().unwrap_or(Path::new("."));
         let damaged = |what| WeightsError::Damaged { path: index.to_owned(), what };
-        let (mut files, mut shards, mut places) = (BTreeMap::new(), Vec::<Safetensors>::new(), BTreeMap::new());
+        let (mut files, mut shards, mut places) =
+            (BTreeMap::new(), Vec::<Safetensors>::new(), BTreeMap::new());
         for (tensor, file) in map {
             let shard = match files.get(&file) {
                 Some(&shard) => shard,
