@@ -23,7 +23,7 @@ pub fn evaluate(
     let target = Target { caps: gpu.caps(), limits: gpu.limits().clone(), name: gpu.info().name.clone() };
     let mut builder = Builder::new(target, n);
     let mut buffers = Vec::new();
-    let mut buffer = |name: &str, len: usize| -> Result<Slice, EngineError> {
+    let buffer = |name: &str, len: usize| -> Result<Slice, EngineError> {
         let size = (len as u64 * 4).next_multiple_of(32);
         let buffer = gpu.buffer(name, size, U::STORAGE | U::COPY_SRC | U::COPY_DST)?;
         Ok(Slice { buffer, offset: 0, size })

@@ -2,7 +2,7 @@
 
 use super::{EngineError, NetGraph};
 use crate::diffusion::program::{
-    Coef, Instruction, Pointwise as F, Program, Reduce as R, Reg, Slot, SlotInit, Structure, Term,
+    Coef, Instruction, Pointwise as F, Program, Reduce as R, Reg, Slot, Structure, Term,
 };
 use crate::graph::plan::{Buf, Builder};
 use crate::graph::GraphError;

@@ -114,14 +114,11 @@ impl Conv {
     pub fn choose(&self, caps: &Caps) -> (&'static Kernel, &'static Variant) {
         if caps.stream {
             let fits = |v: &Variant| {
-                self.ci % v.get("IN") as usize == 0
-                    && self.co % v.get("OUT") as usize == 0
-                    && (self.co > 8 || v.get("OB") * v.get("S") <= 8 || v.get("OUT") > 1)
+                self.ci % v.get("IN") as usize == 0 && self.co % v.get("OUT") as usize == 0
             };
-            if let Some(v) = STREAM.pick(caps, |v| fits(v) && (self.co > 8 || v.get("OB") * v.get("S") == 8)) {
-                return (&STREAM, v);
-            }
-            if let Some(v) = STREAM.pick(caps, fits) {
+            // Few output channels waste the lanes' rest on a wide tile.
+            let narrow = |v: &Variant| fits(v) && (v.get("OB") * v.get("S") == 8) == (self.co <= 8);
+            if let Some(v) = STREAM.pick(caps, narrow).or_else(|| STREAM.pick(caps, fits)) {
                 return (&STREAM, v);
             }
         }

@@ -220,11 +220,21 @@ pub(crate) const WIDTHS: &[Variant] = &[
 /// Every kernel family.
 pub static ALL: &[&Kernel] = &[
     &advance::KERNEL,
+    &attention::TILE,
+    &attention::STREAM,
+    &attention::SMALL,
     &conv::TILE,
     &conv::STREAM,
+    &copy_channels::KERNEL,
+    &elementwise::KERNEL,
     &fill::KERNEL,
     &mix::KERNEL,
     &noise::KERNEL,
+    &norm::STATS,
+    &norm::FINISH,
+    &norm::APPLY,
+    &pack::KERNEL,
+    &pack::COUNT_BAD,
     &pointwise::KERNEL,
     &quantile::KERNEL,
     &reduce::KERNEL,
@@ -232,3 +242,7 @@ pub static ALL: &[&Kernel] = &[
     &select::KERNEL,
 ];
 
+/// `a / b`, rounded up.
+pub(crate) fn div_up(a: usize, b: usize) -> usize {
+    a.div_ceil(b)
+}

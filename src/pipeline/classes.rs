@@ -2,7 +2,7 @@
 
 use super::PipelineError;
 use crate::models::Labels;
-use crate::weights::ModelIndex;
+use crate::weights::diffusers::ModelIndex;
 use std::collections::BTreeMap;
 
 /// What to draw.

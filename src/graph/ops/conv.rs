@@ -107,12 +107,12 @@ impl Op for Conv2d {
         let conv = self.kernel(cx.n(), cx.shape(0), cx.output_shape()).map_err(GraphError::Internal)?;
         let (kernel, variant) = conv.choose(cx.caps());
         let layout = format!("{}/{}", kernel.name, variant.name);
-        let weight = cx.weight(&self.weight, &layout, |w| conv.pack(kernel, variant, &w))?;
+        let weight = cx.weight(&self.weight, &layout, move |w| conv.pack(kernel, variant, &w))?;
         let bias = match &self.bias {
-            Some(b) => cx.weight(b, &layout, |b| conv.pack_bias(kernel, variant, Some(&b)))?,
+            Some(b) => cx.weight(b, &layout, move |b| conv.pack_bias(kernel, variant, Some(&b)))?,
             None => {
                 let zeros = conv.pack_bias(kernel, variant, None);
-                cx.constant(&format!("zeros.{}", zeros.len()), || zeros)?
+                cx.constant(&format!("zeros.{}", zeros.len()), move || zeros)?
             }
         };
         let call = conv.call(
