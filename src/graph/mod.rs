@@ -123,7 +123,7 @@ impl Graph {
     ) -> Result<Tensor> {
         let s = self.shape(x);
         let ok = |p: Option<&Param>| p.is_none_or(|p| p.shape() == [s.c]);
-        self.want("group_norm", groups > 0 && s.c.is_multiple_of(groups) && ok(weight) && ok(bias), || {
+        self.want("group_norm", groups > 0 && s.c % groups == 0 && ok(weight) && ok(bias), || {
             format!("{groups} groups of {s}")
         })?;
         self.push(s)
@@ -182,11 +182,9 @@ impl Graph {
         _scale: f64,
     ) -> Result<Tensor> {
         let (s, t) = (self.shape(q), self.shape(k));
-        self.want(
-            "attention",
-            heads > 0 && s.c.is_multiple_of(heads) && s.c == t.c && t == self.shape(v),
-            || format!("{s} {t}"),
-        )?;
+        self.want("attention", heads > 0 && s.c % heads == 0 && s.c == t.c && t == self.shape(v), || {
+            format!("{s} {t}")
+        })?;
         self.push(s)
     }
     pub fn sinusoidal(

@@ -12,8 +12,6 @@
 pub mod bytes;
 pub mod deterministic;
 pub mod diffusers;
-#[cfg(feature = "emoji32")]
-mod embedded;
 mod error;
 pub mod json;
 pub mod names;
