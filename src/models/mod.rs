@@ -33,13 +33,16 @@ pub trait Model: Debug + Send + Sync {
     }
 }
 
+/// Reads and checks a configuration of one architecture; see [`open`].
+pub type Open = fn(&Json, Option<(usize, usize)>) -> Result<Box<dyn Model>, ModelError>;
+
 /// An entry of the registry.
 #[derive(Clone, Copy, Debug)]
 pub struct Architecture {
     /// The `_class_name`.
     pub class: &'static str,
     /// Reads and checks a configuration; the size replaces `sample_size`.
-    pub open: fn(&Json, Option<(usize, usize)>) -> Result<Box<dyn Model>, ModelError>,
+    pub open: Open,
 }
 
 /// What a caller must know of a model.

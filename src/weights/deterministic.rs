@@ -63,3 +63,25 @@ pub fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
         (z >> 40) as f64 / f64::from(1u32 << 24)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_python_bit_for_bit() {
+        let cases: [(&str, &[usize], [u32; 2]); 6] = [
+            ("conv_in.weight", &[8, 3, 3, 3], [0x3d42_8f60, 0x3e82_d22b]),
+            ("conv_in.bias", &[8], [0xbd53_569d, 0x3dae_8467]),
+            ("conv_norm_out.weight", &[4], [0x3f64_b339, 0x3f84_7880]),
+            ("class_embedding.weight", &[5, 2], [0xbdaf_86f0, 0xbf37_47cc]),
+            ("time_proj.weight", &[4], [0x3f0a_95c4, 0x3e38_0eb0]),
+            ("time_proj.weight", &[3, 4], [0x3e70_094b, 0x3d9f_65fb]),
+        ];
+        for (name, shape, first) in cases {
+            let numbers = Deterministic.get(name, shape).unwrap().to_f32().unwrap();
+            assert_eq!(numbers.len(), shape.iter().product::<usize>());
+            assert_eq!([numbers[0].to_bits(), numbers[1].to_bits()], first, "{name} {shape:?}");
+        }
+    }
+}

@@ -45,7 +45,7 @@ CASES = {
     "mid_scale": (dict(mid_block_scale_factor=2.5), {}),
     # skip blocks
     "skip": (dict(SKIP, time_embedding_type="fourier"), {}),
-    "skip_attn": (dict(SKIP, block_out_channels=[32, 32, 64], down_block_types=[ATTN_SKIP_DOWN, SKIP_DOWN, ATTN_SKIP_DOWN], up_block_types=[ATTN_SKIP_UP, SKIP_UP, ATTN_SKIP_UP], sample_size=[8, 4]), {}),
+    "skip_attn": (dict(SKIP, block_out_channels=[32, 32, 64], down_block_types=[ATTN_SKIP_DOWN, SKIP_DOWN, ATTN_SKIP_DOWN], up_block_types=[ATTN_SKIP_UP, SKIP_UP, ATTN_SKIP_UP], sample_size=[16, 8]), {}),
     "skip_groups_given": (dict(SKIP, norm_num_groups=8, layers_per_block=2), {}),
     "skip_scale_shift": (dict(SKIP, resnet_time_scale_shift="scale_shift", norm_eps=1e-5, center_input_sample=True, act_fn="relu"), {}),
     "skip_then_plain": (dict(down_block_types=[SKIP_DOWN, DOWN], up_block_types=[UP, SKIP_UP], block_out_channels=[16, 16]), {}),

@@ -14,7 +14,7 @@ pub use build::build;
 pub use config::{Config, SampleSize};
 pub use layout::Layout;
 
-use super::{Description, Labels, Model, ModelError, Network, Times};
+use super::{Description, Model, ModelError, Network, Times};
 use crate::graph::Graph;
 use crate::nn::TimeProjection;
 use crate::shape::Shape;

@@ -1,6 +1,7 @@
 //! Every golden case asks for exactly the tensors that diffusers has; bad configurations name their fault.
 
 use super::*;
+use crate::models::Labels;
 use crate::weights::{Deterministic, Recorder};
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -60,7 +60,7 @@ fn resnet_sampler(
 
 /// Checks that `groups` divides the channels of the norm `at`.
 pub(super) fn divides(c: &Config, at: &str, groups: usize, channels: usize) -> Result<(), ModelError> {
-    if groups == 0 || channels % groups != 0 {
+    if groups == 0 || !channels.is_multiple_of(groups) {
         let what = format!("{at}: {groups} groups do not divide {channels} channels; see block_out_channels");
         return Err(c.error("norm_num_groups", what));
     }
