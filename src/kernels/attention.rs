@@ -18,7 +18,7 @@ pub static TILE: Kernel = Kernel {
 pub static STREAM: Kernel = Kernel {
     name: "attention_stream",
     source: include_str!("../../shaders/attention_stream.wgsl"),
-    variants: &[variant("sg8", &[("VEC4", 1), ("G", 2)], SUBGROUP)],
+    variants: &[variant("sg8", &[("VEC4", 1), ("G", 4)], SUBGROUP)],
 };
 
 /// `attention_small.wgsl`: a subgroup of 8, heads of 8 or 16 channels.

@@ -7,3 +7,4 @@ mod harness;
 mod noise;
 mod sampler;
 mod self_test;
+mod times;
