@@ -5,6 +5,7 @@ mod attention;
 mod graph;
 mod harness;
 mod noise;
+mod resize;
 mod sampler;
 mod self_test;
 mod times;
