@@ -219,8 +219,33 @@ pub(crate) const WIDTHS: &[Variant] = &[
     Variant { name: "scalar", defines: &[("VEC4", 0)], needs: Needs::NONE },
 ];
 
-/// Every kernel family.
-pub static ALL: &[&Kernel] = &[&noise::KERNEL];
+/// Every kernel family, one a line.
+#[rustfmt::skip]
+pub static ALL: &[&Kernel] = &[
+    &advance::KERNEL,
+    &attention::SMALL,
+    &attention::STREAM,
+    &attention::TILE,
+    &copy_channels::KERNEL,
+    &elementwise::KERNEL,
+    &embed::ROWS,
+    &embed::TIME,
+    &fill::KERNEL,
+    &fir::KERNEL,
+    &mix::KERNEL,
+    &noise::KERNEL,
+    &norm::APPLY,
+    &norm::FINISH,
+    &norm::STATS,
+    &pack::COUNT_BAD,
+    &pack::KERNEL,
+    &pointwise::KERNEL,
+    &quantile::KERNEL,
+    &reduce::KERNEL,
+    &resample::KERNEL,
+    &scalar::KERNEL,
+    &select::KERNEL,
+];
 
 /// `a / b`, rounded up.
 pub(crate) fn div_up(a: usize, b: usize) -> usize {
