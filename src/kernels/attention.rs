@@ -87,7 +87,7 @@ impl Attention {
     /// `q`, `k` and `v` may be one tensor.
     pub fn calls<B: Clone>(&self, caps: &Caps, q: B, k: B, v: B, dst: B) -> Vec<Call<B>> {
         let places = [self.q, self.k, self.v];
-        let vec4 = self.d % 4 == 0 && places.iter().all(|p| (p.stride | p.at | p.head) % 4 == 0);
+        let vec4 = self.d.is_multiple_of(4) && places.iter().all(|p| (p.stride | p.at | p.head) % 4 == 0);
         let stream = caps.stream && caps.subgroup == Some(8) && vec4;
         let width = if vec4 { 4 } else { 1 };
         let rows = self.n * self.heads;

@@ -99,7 +99,7 @@ impl Embed {
     /// `label` is a `u32` per image (beyond the table: its last row), `table` is
     /// `[rows, c]`, `dst` `[n, c]`.
     pub fn calls<B: Clone>(&self, caps: &Caps, label: B, table: B, dst: B) -> Vec<Call<B>> {
-        let (vec4, width) = if self.c % 4 == 0 { (1, 4) } else { (0, 1) };
+        let (vec4, width) = if self.c.is_multiple_of(4) { (1, 4) } else { (0, 1) };
         let total = self.n * self.c / width;
         let params =
             vec![("total", total.into()), ("c", (self.c / width).into()), ("rows", self.rows.into())];

@@ -53,7 +53,7 @@ impl Fir {
         dst: B,
     ) -> Vec<Call<B>> {
         let out = self.out(from);
-        let (vec4, width) = if from.c % 4 == 0 { (1, 4) } else { (0, 1) };
+        let (vec4, width) = if from.c.is_multiple_of(4) { (1, 4) } else { (0, 1) };
         let variant = KERNEL.pick(caps, |v| v.get("VEC4") == vec4);
         let total = n * out.len() / width;
         let params = vec![

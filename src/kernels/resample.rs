@@ -44,7 +44,7 @@ impl Resample {
     /// From `[n, from]` to `[n, out(from)]`.
     pub fn calls<B: Clone>(&self, caps: &Caps, n: usize, from: Shape, src: B, dst: B) -> Vec<Call<B>> {
         let out = self.out(from);
-        let (vec4, width) = if from.c % 4 == 0 { (1, 4) } else { (0, 1) };
+        let (vec4, width) = if from.c.is_multiple_of(4) { (1, 4) } else { (0, 1) };
         let (pool, k) = match *self {
             Resample::Nearest { .. } => (0, 1),
             Resample::Pool { k } => (1, k),

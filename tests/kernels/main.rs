@@ -2,6 +2,7 @@
 //! A new family: a module here with a test that calls `harness::twin`.
 
 mod attention;
+mod batch;
 mod graph;
 mod harness;
 mod noise;
