@@ -18,7 +18,7 @@ pub static TILE: Kernel = Kernel {
 pub static STREAM: Kernel = Kernel {
     name: "attention_stream",
     source: include_str!("../../shaders/attention_stream.wgsl"),
-    variants: &[variant("sg8", &[("VEC4", 1), ("G", 2)], SUBGROUP)],
+    variants: &[variant("sg8", &[("VEC4", 1), ("G", 4)], SUBGROUP)],
 };
 
 /// `attention_small.wgsl`: a subgroup of 8, heads of 8 or 16 channels.
@@ -87,7 +87,7 @@ impl Attention {
     /// `q`, `k` and `v` may be one tensor.
     pub fn calls<B: Clone>(&self, caps: &Caps, q: B, k: B, v: B, dst: B) -> Vec<Call<B>> {
         let places = [self.q, self.k, self.v];
-        let vec4 = self.d % 4 == 0 && places.iter().all(|p| (p.stride | p.at | p.head) % 4 == 0);
+        let vec4 = self.d.is_multiple_of(4) && places.iter().all(|p| (p.stride | p.at | p.head) % 4 == 0);
         let stream = caps.stream && caps.subgroup == Some(8) && vec4;
         let width = if vec4 { 4 } else { 1 };
         let rows = self.n * self.heads;

@@ -129,6 +129,7 @@ impl Mix {
     }
 
     /// `row` is the step's row from the instruction's offset on.
+    #[allow(clippy::needless_range_loop)] // three arrays by one index
     pub fn reference(&self, row: &[f32], srcs: &[&[f32]], slots: &[f32], dst: &[f32]) -> Reference {
         let mut out = Reference::default();
         let k = self.terms.len();

@@ -13,7 +13,9 @@ pub mod attention;
 pub mod conv;
 pub mod copy_channels;
 pub mod elementwise;
+pub mod embed;
 pub mod fill;
+pub mod fir;
 pub mod mix;
 pub mod noise;
 mod noise_table;
@@ -23,6 +25,7 @@ pub mod pointwise;
 pub mod quantile;
 pub mod reduce;
 pub mod reflect;
+pub mod resample;
 pub mod scalar;
 pub mod select;
 pub mod template;
@@ -217,27 +220,32 @@ pub(crate) const WIDTHS: &[Variant] = &[
     Variant { name: "scalar", defines: &[("VEC4", 0)], needs: Needs::NONE },
 ];
 
-/// Every kernel family.
+/// Every kernel family, one a line.
+#[rustfmt::skip]
 pub static ALL: &[&Kernel] = &[
     &advance::KERNEL,
-    &attention::TILE,
-    &attention::STREAM,
     &attention::SMALL,
-    &conv::TILE,
+    &attention::STREAM,
+    &attention::TILE,
     &conv::STREAM,
+    &conv::TILE,
     &copy_channels::KERNEL,
     &elementwise::KERNEL,
+    &embed::ROWS,
+    &embed::TIME,
     &fill::KERNEL,
+    &fir::KERNEL,
     &mix::KERNEL,
     &noise::KERNEL,
-    &norm::STATS,
-    &norm::FINISH,
     &norm::APPLY,
-    &pack::KERNEL,
+    &norm::FINISH,
+    &norm::STATS,
     &pack::COUNT_BAD,
+    &pack::KERNEL,
     &pointwise::KERNEL,
     &quantile::KERNEL,
     &reduce::KERNEL,
+    &resample::KERNEL,
     &scalar::KERNEL,
     &select::KERNEL,
 ];

@@ -70,7 +70,7 @@ impl Noise {
     }
 
     fn build<B: Clone>(&self, caps: &Caps, table: B, dst: B, numbers: Option<&Numbers<B>>) -> Vec<Call<B>> {
-        let vec4 = u32::from(self.len % 4 == 0);
+        let vec4 = u32::from(self.len.is_multiple_of(4));
         let tabled = u32::from(numbers.is_some());
         let variant = KERNEL.pick(caps, |v| v.get("VEC4") == vec4 && v.get("TABLED") == tabled);
         let blocks = div_up(self.len, 4);

@@ -99,7 +99,7 @@ impl GroupNorm {
     }
 
     fn width(&self) -> (u32, usize) {
-        if self.c % 4 == 0 {
+        if self.c.is_multiple_of(4) {
             (1, 4)
         } else {
             (0, 1)
@@ -212,12 +212,8 @@ impl GroupNorm {
                         + f.abs(),
                 );
             }
-            for ch in 0..self.c {
-                coef.push(scale[ch], scale[ch].abs() + 1e-3);
-            }
-            for ch in 0..self.c {
-                coef.push(shift[ch], middle[ch]);
-            }
+            scale.iter().for_each(|s| coef.push(*s, s.abs() + 1e-3));
+            shift.iter().zip(&middle).for_each(|(t, m)| coef.push(*t, *m));
             for (i, v) in x.iter().enumerate() {
                 let ch = i % self.c;
                 let (v, s) = (f64::from(*v), scale[ch]);

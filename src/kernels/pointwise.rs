@@ -111,7 +111,7 @@ impl Pointwise {
         dst: B,
         numbers: &Numbers<B>,
     ) -> Vec<Call<B>> {
-        let vec4 = self.len % 4 == 0;
+        let vec4 = self.len.is_multiple_of(4);
         let len = if vec4 { self.len / 4 } else { self.len };
         let (binary, slotted) = (u32::from(self.f.binary()), u32::from(self.f.slot().is_some()));
         let variant = KERNEL.pick(caps, |v| {

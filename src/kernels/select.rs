@@ -21,7 +21,7 @@ pub struct Select {
 impl Select {
     /// `slots` is `[slot, n]`.
     pub fn calls<B: Clone>(&self, caps: &Caps, a: B, b: B, slots: B, dst: B) -> Vec<Call<B>> {
-        let vec4 = self.len % 4 == 0;
+        let vec4 = self.len.is_multiple_of(4);
         let len = if vec4 { self.len / 4 } else { self.len };
         let variant = KERNEL.pick(caps, |v| v.get("VEC4") == u32::from(vec4));
         let bindings = vec![("a", a), ("b", b), ("slots", slots), ("dst", dst)];

@@ -2,9 +2,12 @@
 //! A new family: a module here with a test that calls `harness::twin`.
 
 mod attention;
+mod batch;
 mod conv;
 mod graph;
 mod harness;
 mod noise;
+mod resize;
 mod sampler;
 mod self_test;
+mod times;

@@ -3,6 +3,7 @@
 use super::{arity, Op};
 use crate::graph::plan::Lower;
 use crate::graph::GraphError;
+use crate::kernels::embed;
 use crate::shape::Shape;
 use crate::weights::Param;
 
@@ -27,6 +28,12 @@ impl Op for Embed {
     }
 
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
-        todo!()
+        let [rows, c] = *self.table.shape() else {
+            return Err(GraphError::Internal("a table without rows".into()));
+        };
+        let table = cx.weight(&self.table, "plain", |w| w)?;
+        let call = embed::Embed { n: cx.n(), rows, c };
+        cx.calls(call.calls(cx.caps(), cx.input(0), table, cx.output()));
+        Ok(())
     }
 }

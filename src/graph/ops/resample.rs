@@ -3,6 +3,7 @@
 use super::{arity, Op};
 use crate::graph::plan::Lower;
 use crate::graph::GraphError;
+use crate::kernels::resample as kernel;
 use crate::shape::Shape;
 
 /// How.
@@ -40,6 +41,11 @@ impl Op for Resample {
     }
 
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
-        todo!()
+        let call = match *self {
+            Resample::Nearest { h, w } => kernel::Resample::Nearest { h, w },
+            Resample::AvgPool { k } => kernel::Resample::Pool { k },
+        };
+        cx.calls(call.calls(cx.caps(), cx.n(), cx.shape(0), cx.input(0), cx.output()));
+        Ok(())
     }
 }

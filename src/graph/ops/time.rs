@@ -3,6 +3,7 @@
 use super::{arity, Op};
 use crate::graph::plan::Lower;
 use crate::graph::GraphError;
+use crate::kernels::embed;
 use crate::shape::Shape;
 use crate::weights::Param;
 
@@ -55,6 +56,22 @@ impl Op for TimeEmbedding {
     }
 
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
-        todo!()
+        let dim = cx.output_shape().c;
+        let (table, cos_first, log) = match self {
+            TimeEmbedding::Sinusoidal { flip_sin_to_cos, freq_shift, scale, max_period, .. } => {
+                let turns = embed::positional(dim / 2, *freq_shift, *scale, *max_period);
+                let key = format!("positional {dim} {freq_shift} {scale} {max_period}");
+                (cx.constant(&key, move || embed::frequency_table(&turns))?, *flip_sin_to_cos, false)
+            }
+            TimeEmbedding::Fourier { weight, log, flip_sin_to_cos } => {
+                let pack = |w: Vec<f32>| {
+                    embed::frequency_table(&w.into_iter().map(f64::from).collect::<Vec<_>>())
+                };
+                (cx.weight(weight, "turns", pack)?, *flip_sin_to_cos, *log)
+            }
+        };
+        let call = embed::TimeEmbed { n: cx.n(), dim, cos_first, log };
+        cx.calls(call.calls(cx.caps(), cx.input(0), table, cx.output()));
+        Ok(())
     }
 }

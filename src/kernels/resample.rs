@@ -1,0 +1,89 @@
+//! Nearest neighbours at any size, and means of squares.
+
+use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant};
+use crate::shape::Shape;
+
+/// `resample.wgsl`.
+pub static KERNEL: Kernel = Kernel {
+    name: "resample",
+    source: include_str!("../../shaders/resample.wgsl"),
+    variants: &[
+        Variant { name: "vec4_nearest", defines: &[("VEC4", 1), ("POOL", 0)], needs: Needs::NONE },
+        Variant { name: "vec4_pool", defines: &[("VEC4", 1), ("POOL", 1)], needs: Needs::NONE },
+        Variant { name: "scalar_nearest", defines: &[("VEC4", 0), ("POOL", 0)], needs: Needs::NONE },
+        Variant { name: "scalar_pool", defines: &[("VEC4", 0), ("POOL", 1)], needs: Needs::NONE },
+    ],
+};
+
+/// Another size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resample {
+    /// Row `y` is row `floor(y h / to_h)` of the source, columns likewise.
+    Nearest {
+        /// Rows.
+        h: usize,
+        /// Columns.
+        w: usize,
+    },
+    /// The mean of squares of side `k` side by side; what is left over is not seen.
+    Pool {
+        /// The side.
+        k: usize,
+    },
+}
+
+impl Resample {
+    /// The shape that a shape becomes.
+    pub fn out(&self, from: Shape) -> Shape {
+        match *self {
+            Resample::Nearest { h, w } => Shape::new(h, w, from.c),
+            Resample::Pool { k } => Shape::new(from.h / k.max(1), from.w / k.max(1), from.c),
+        }
+    }
+
+    /// From `[n, from]` to `[n, out(from)]`.
+    pub fn calls<B: Clone>(&self, caps: &Caps, n: usize, from: Shape, src: B, dst: B) -> Vec<Call<B>> {
+        let out = self.out(from);
+        let (vec4, width) = if from.c.is_multiple_of(4) { (1, 4) } else { (0, 1) };
+        let (pool, k) = match *self {
+            Resample::Nearest { .. } => (0, 1),
+            Resample::Pool { k } => (1, k),
+        };
+        let variant = KERNEL.pick(caps, |v| v.get("VEC4") == vec4 && v.get("POOL") == pool);
+        let total = n * out.len() / width;
+        let params = vec![
+            ("total", total.into()),
+            ("h", from.h.into()),
+            ("w", from.w.into()),
+            ("dst_h", out.h.into()),
+            ("dst_w", out.w.into()),
+            ("c", (from.c / width).into()),
+            ("k", k.into()),
+        ];
+        Call::new(&KERNEL, variant, vec![("src", src), ("dst", dst)], params, div_up(total, 64))
+    }
+
+    /// The exact values.
+    pub fn reference(&self, n: usize, from: Shape, x: &[f32]) -> Reference {
+        let to = self.out(from);
+        let mut out = Reference::default();
+        for i in 0..n * to.len() {
+            let (ch, col, row, image) = (i % to.c, i / to.c % to.w, i / to.c / to.w % to.h, i / to.len());
+            let at = |y: usize, x: usize| ((image * from.h + y) * from.w + x) * from.c + ch;
+            match *self {
+                Resample::Nearest { .. } => {
+                    let v = f64::from(x[at(row * from.h / to.h, col * from.w / to.w)]);
+                    out.push(v, v.abs());
+                }
+                Resample::Pool { k } => {
+                    let all = || {
+                        (0..k * k)
+                            .map(|j| f64::from(x[at(row * k + j / k, col * k + j % k)]) / (k * k) as f64)
+                    };
+                    out.push(all().sum(), all().map(f64::abs).sum());
+                }
+            }
+        }
+        out
+    }
+}
