@@ -82,6 +82,24 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// The schedule as diffusers holds it: betas and `1 - beta` rounded to f32,
+    /// their product taken in f64 and rounded to f32. It differs from [`Schedule::new`]
+    /// by 6e-8, which is much of `1 - alpha_bar` near t = 0: with this one, steps
+    /// equal diffusers' there too.
+    pub fn single(config: &SchedulerConfig) -> Result<Self, Error> {
+        let exact = Self::new(config)?;
+        let betas: Vec<f64> = exact.betas.iter().map(|b| f64::from(*b as f32)).collect();
+        let mut product = 1.0;
+        let alpha_bar = betas
+            .iter()
+            .map(|b| {
+                product *= f64::from(1.0 - *b as f32);
+                f64::from(product as f32)
+            })
+            .collect();
+        Ok(Self { betas, alpha_bar })
+    }
+
     /// The schedule of a configuration.
     pub fn new(config: &SchedulerConfig) -> Result<Self, Error> {
         config.check()?;

@@ -204,6 +204,7 @@ impl Pipeline {
             conditioning,
             guidance_scale: options.guidance_scale,
             eta: options.eta,
+            single: true,
             ..Context::new(&inner.scheduler, inner.about.sample, Steps::Count(steps))
         };
         Ok(options.sampler.program(&context)?)

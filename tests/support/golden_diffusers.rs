@@ -142,10 +142,13 @@ fn sampler(gpu: &Gpu, case: &Path, file: &str) -> Result<Outcome> {
     let Some(kind) = Sampler::from_class_name(class) else {
         return Ok(Outcome::Skipped(format!("{class} is not supported yet")));
     };
-    let mut eta = None;
+    let (mut eta, mut clipped_output) = (None, false);
     for (key, value) in json["step_kwargs"].as_object().into_iter().flatten() {
         match key.as_str() {
             "eta" => eta = value.as_f64(),
+            "use_clipped_model_output" => clipped_output = value.as_bool() == Some(true),
+            // How the noise is drawn does not matter: it is stored.
+            "generator" => {}
             other => return Ok(Outcome::Skipped(format!("step option {other} is not supported yet"))),
         }
     }
@@ -162,6 +165,8 @@ fn sampler(gpu: &Gpu, case: &Path, file: &str) -> Result<Outcome> {
         out_channels: about.out_channels,
         conditioning: if conditioned { Conditioning::Class { null: None } } else { Conditioning::None },
         eta,
+        clipped_output,
+        single: true,
         ..Context::new(&config, x.shape, steps)
     };
     let mut program = kind.program(&context)?;

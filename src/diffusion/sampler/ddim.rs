@@ -8,8 +8,9 @@
 //! ```
 //!
 //! eta = 0 is deterministic, eta = 1 is as stochastic as DDPM. As in diffusers,
-//! x0 is clamped or thresholded, but eps is the one predicted before that
-//! (`use_clipped_model_output = False`).
+//! x0 is clamped or thresholded, but eps is the one predicted before that, unless
+//! `clipped_output` asks for the one that belongs to the clamped x0:
+//! `eps = (x_t - sqrt(alpha_bar_t) x0) / sqrt(1 - alpha_bar_t)`.
 
 use super::super::program::{Instruction, Program, Term};
 use super::super::timesteps::{strides_by_list, strides_by_ratio, Steps, Stride};
@@ -42,7 +43,14 @@ pub fn program(context: &Context<'_>) -> Result<Program, Error> {
         let mut list = s.model.instructions(x, t as f64);
         list.extend(s.denoise.instructions(views, x, out));
         let mut terms = vec![Term::new(alpha_bar_prev.sqrt(), x0)];
-        terms.extend(s.denoise.eps_terms(views, direction, x, out));
+        match (1.0 - alpha_bar).sqrt() {
+            noise if context.clipped_output && noise > 0.0 => {
+                let factor = direction / noise;
+                terms[0] = Term::new(alpha_bar_prev.sqrt() - factor * alpha_bar.sqrt(), x0);
+                terms.push(Term::new(factor, x));
+            }
+            _ => terms.extend(s.denoise.eps_terms(views, direction, x, out)),
+        }
         if let Some(z) = z.filter(|_| sigma2 > 0.0) {
             list.push(Instruction::Noise { dst: z, draw: k as u32 + 1 });
             terms.push(Term::new(sigma2.sqrt(), z));

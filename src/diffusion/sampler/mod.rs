@@ -98,6 +98,11 @@ pub struct Context<'a> {
     pub guidance_scale: f64,
     /// DDIM's stochasticity; `None` is the sampler's default.
     pub eta: Option<f64>,
+    /// DDIM takes the noise that belongs to x0 after clamp or threshold, not the
+    /// one predicted (diffusers' `use_clipped_model_output`).
+    pub clipped_output: bool,
+    /// Take alpha_bar rounded to f32, as diffusers does ([`Schedule::single`]).
+    pub single: bool,
 }
 
 impl<'a> Context<'a> {
@@ -111,6 +116,8 @@ impl<'a> Context<'a> {
             conditioning: Conditioning::None,
             guidance_scale: 1.0,
             eta: None,
+            clipped_output: false,
+            single: false,
         }
     }
 }
@@ -148,7 +155,8 @@ impl Setup {
         let mut program = Program::new(sampler.name(), context.shape, net);
         let model = Guided::new(&mut program, context.conditioning, context.guidance_scale, with_variance)?;
         let denoise = Denoise::new(&mut program, context.config);
-        let schedule = Schedule::new(context.config)?;
+        let schedule =
+            if context.single { Schedule::single(context.config)? } else { Schedule::new(context.config)? };
         Ok(Self { sampler, schedule, times, x: program.output, program, model, denoise })
     }
 
