@@ -129,10 +129,8 @@ pub fn lower(builder: &mut Builder, program: &Program, nets: &[NetGraph]) -> Res
         Ok(())
     })?;
     let pack = builder.segment("pack", |b| l.pack(b))?;
-    let steps = plan
-        .iter()
-        .map(|row| row.iter().map(|(id, _)| segments[*id]).chain([advance]).collect())
-        .collect();
+    let steps =
+        plan.iter().map(|row| row.iter().map(|(id, _)| segments[*id]).chain([advance]).collect()).collect();
     Ok(Lowered { steps, pack, numbers, externals: l.externals })
 }
 
@@ -184,8 +182,11 @@ impl<'a> Lowering<'a> {
         let numbers = add("numbers", words);
         let slots = add("slots", (program.slots.len() + expression::temporaries(program)).max(1) * n);
         let time = add("time", n);
-        let registers: Vec<usize> =
-            program.registers.iter().map(|r| add(&format!("register {}", r.name), n * r.shape.len())).collect();
+        let registers: Vec<usize> = program
+            .registers
+            .iter()
+            .map(|r| add(&format!("register {}", r.name), n * r.shape.len()))
+            .collect();
         let labels = program.instructions().filter_map(|i| match i {
             Instruction::Eval { label, .. } => *label,
             _ => None,

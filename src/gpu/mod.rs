@@ -182,7 +182,12 @@ impl Gpu {
     ///
     /// # Errors
     /// Larger than the device allows, or out of memory.
-    pub fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
+    pub fn buffer(
+        &self,
+        label: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, GpuError> {
         let size = bytes.max(4).next_multiple_of(4);
         if size > self.0.limits.max_buffer_size {
             return Err(self.limit(label, "max_buffer_size", size, self.0.limits.max_buffer_size));
@@ -234,9 +239,7 @@ impl Gpu {
         let poll = wgpu::PollType::Wait { submission_index: Some(index), timeout: Some(deadline) };
         match self.0.device.poll(poll) {
             Ok(_) => self.alive(),
-            Err(wgpu::PollError::Timeout) => {
-                Err(GpuError::Timeout { what: "its submitted work", deadline })
-            }
+            Err(wgpu::PollError::Timeout) => Err(GpuError::Timeout { what: "its submitted work", deadline }),
             Err(e) => Err(GpuError::Lost(e.to_string())),
         }
     }

@@ -2,8 +2,15 @@
 //! shapes. All may fail with [`GraphError::Shape`] where the shapes do not fit.
 
 use super::ops::{
-    attention::Attention, concat::Concat, conv::Conv2d, elementwise::{Elementwise, Kind}, embed::Embed, fir::Fir,
-    group_norm::GroupNorm, resample::Resample, time::TimeEmbedding,
+    attention::Attention,
+    concat::Concat,
+    conv::Conv2d,
+    elementwise::{Elementwise, Kind},
+    embed::Embed,
+    fir::Fir,
+    group_norm::GroupNorm,
+    resample::Resample,
+    time::TimeEmbedding,
 };
 use super::{Act, Graph, GraphError, Tensor};
 use crate::weights::Param;

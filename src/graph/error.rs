@@ -21,7 +21,9 @@ pub enum GraphError {
         shapes: String,
     },
     /// A tensor without elements, or with more than can be addressed.
-    #[error("{op} at `{scope}`: a tensor of shape {shape} is empty or too large; check sample_size and channels")]
+    #[error(
+        "{op} at `{scope}`: a tensor of shape {shape} is empty or too large; check sample_size and channels"
+    )]
     Size {
         /// The op.
         op: String,

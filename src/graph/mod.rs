@@ -12,8 +12,8 @@ pub mod ops;
 pub mod passes;
 pub mod plan;
 
-pub use error::GraphError;
 pub use crate::kernels::activation::Activation as Act;
+pub use error::GraphError;
 pub use ops::Op;
 
 use crate::shape::Shape;

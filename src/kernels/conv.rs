@@ -114,7 +114,8 @@ impl Conv {
     pub fn choose(&self, caps: &Caps) -> (&'static Kernel, &'static Variant) {
         if caps.stream {
             let fits = |v: &Variant| {
-                self.ci % v.get("IN") as usize == 0 && self.co % v.get("OUT") as usize == 0
+                let whole = |c: usize, width| c.is_multiple_of(v.get(width) as usize);
+                whole(self.ci, "IN") && whole(self.co, "OUT")
             };
             // Few output channels waste the lanes' rest on a wide tile.
             let narrow = |v: &Variant| fits(v) && (v.get("OB") * v.get("S") == 8) == (self.co <= 8);
@@ -180,7 +181,11 @@ impl Conv {
     }
 
     /// The dispatch of a variant.
-    pub fn call<B>(&self, (kernel, variant): (&'static Kernel, &'static Variant), b: ConvBuffers<B>) -> Call<B>
+    pub fn call<B>(
+        &self,
+        (kernel, variant): (&'static Kernel, &'static Variant),
+        b: ConvBuffers<B>,
+    ) -> Call<B>
     where
         B: Clone,
     {

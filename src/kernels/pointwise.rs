@@ -137,8 +137,7 @@ impl Pointwise {
     /// `second` as in [`Pointwise::calls`], `row` the step's numbers.
     pub fn reference(&self, a: &[f32], second: &[f32], row: &[f32]) -> Reference {
         let mut out = Reference::default();
-        let exponent =
-            |x: f64| (x * f64::from(row[0]) + f64::from(row[1])).min(f64::from(88.7f32));
+        let exponent = |x: f64| (x * f64::from(row[0]) + f64::from(row[1])).min(f64::from(88.7f32));
         for (i, x) in a.iter().enumerate() {
             let x = f64::from(*x);
             let y = match self.f.slot() {

@@ -146,12 +146,18 @@ pub fn reflect(kernel: &Kernel, variant: &Variant) -> Result<Reflection, ShaderE
     })
 }
 
+/// Reflections by the addresses of kernel and variant.
+type Cache = HashMap<(usize, usize), Arc<Reflection>>;
+
 /// [`reflect`], made once per variant and process.
 ///
 /// # Errors
 /// As [`reflect`].
-pub fn reflection(kernel: &'static Kernel, variant: &'static Variant) -> Result<Arc<Reflection>, ShaderError> {
-    static CACHE: OnceLock<Mutex<HashMap<(usize, usize), Arc<Reflection>>>> = OnceLock::new();
+pub fn reflection(
+    kernel: &'static Kernel,
+    variant: &'static Variant,
+) -> Result<Arc<Reflection>, ShaderError> {
+    static CACHE: OnceLock<Mutex<Cache>> = OnceLock::new();
     let cache = || CACHE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     let key = (std::ptr::from_ref(kernel) as usize, std::ptr::from_ref(variant) as usize);
     if let Some(found) = cache().get(&key) {

@@ -63,7 +63,9 @@ impl Classes {
     }
 
     pub fn names(&self) -> Vec<String> {
-        (0..self.count).map(|i| self.names.get(&(i as u32)).cloned().unwrap_or_else(|| i.to_string())).collect()
+        (0..self.count)
+            .map(|i| self.names.get(&(i as u32)).cloned().unwrap_or_else(|| i.to_string()))
+            .collect()
     }
 
     /// The label of image `index`.

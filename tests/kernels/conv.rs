@@ -23,8 +23,7 @@ fn shapes() -> impl Strategy<Value = (Conv, (bool, bool), u64)> {
             let out = |size: usize, k: usize| (size + before + behind - k) / stride + 1;
             let (oh, ow) = (out(h, kh), out(w, kw));
             let pad = before;
-            let conv =
-                Conv { n, h, w, ci, oh, ow, co, kh, kw, stride, pad_top: pad, pad_left: pad, scale };
+            let conv = Conv { n, h, w, ci, oh, ow, co, kh, kw, stride, pad_top: pad, pad_left: pad, scale };
             (conv, extras, seed)
         },
     )
@@ -77,13 +76,8 @@ fn check(kernel: &'static Kernel) {
                 dummy: 6,
             };
             t.run(&[conv.call((kernel, v), buffers)], &mut arrays)?;
-            let want = conv.reference(
-                &x,
-                &weight,
-                Some(&bias),
-                temb.then_some(&emb[..]),
-                res.then_some(&skip[..]),
-            );
+            let want =
+                conv.reference(&x, &weight, Some(&bias), temb.then_some(&emb[..]), res.then_some(&skip[..]));
             compare(&arrays[5], &want, TOLERANCE).map_err(|e| format!("{}: {e}", v.name))?;
         }
         Ok(())
@@ -113,7 +107,18 @@ fn every_shape_finds_a_variant_that_takes_it() {
     for caps in caps {
         for (ci, co) in (1..40).flat_map(|ci| (1..40).map(move |co| (ci, co))) {
             let conv = Conv {
-                n: 1, h: 8, w: 8, ci, oh: 8, ow: 8, co, kh: 1, kw: 1, stride: 1, pad_top: 0, pad_left: 0,
+                n: 1,
+                h: 8,
+                w: 8,
+                ci,
+                oh: 8,
+                ow: 8,
+                co,
+                kh: 1,
+                kw: 1,
+                stride: 1,
+                pad_top: 0,
+                pad_left: 0,
                 scale: 1.0,
             };
             let (_, v) = conv.choose(&caps);

@@ -28,7 +28,9 @@ pub fn units(case: &Path) -> Vec<String> {
     if case.join("io.safetensors").is_file() {
         units.push("network".to_string());
     }
-    units.extend(entries(&case.join("samplers"), Some("json")).iter().map(|p| format!("samplers/{}", name(p))));
+    units.extend(
+        entries(&case.join("samplers"), Some("json")).iter().map(|p| format!("samplers/{}", name(p))),
+    );
     units
 }
 

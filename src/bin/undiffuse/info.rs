@@ -65,7 +65,11 @@ fn describe(index: usize, f: &gpu::Found) -> serde_json::Value {
     let caps = gpu::caps(&f.info, features);
     let subgroups = features.contains(wgpu::Features::SUBGROUP).then(|| {
         let (min, max) = (f.info.subgroup_min_size, f.info.subgroup_max_size);
-        if min == max { format!("{min} lanes") } else { format!("{min} to {max} lanes") }
+        if min == max {
+            format!("{min} lanes")
+        } else {
+            format!("{min} to {max} lanes")
+        }
     });
     serde_json::json!({
         "index": index,

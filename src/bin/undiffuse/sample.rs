@@ -128,7 +128,12 @@ fn open(gpu: &Gpu, model: &str) -> Result<Pipeline, Failure> {
 }
 
 /// Runs the job; images go to the writer as their batch is done.
-fn draw(job: &mut Job, stop: &AtomicBool, progress: &mut Progress, writer: &mut Writer) -> Result<(), Failure> {
+fn draw(
+    job: &mut Job,
+    stop: &AtomicBool,
+    progress: &mut Progress,
+    writer: &mut Writer,
+) -> Result<(), Failure> {
     while let Some(p) = job.advance(Duration::from_millis(100))? {
         if stop.load(Ordering::SeqCst) {
             return Err(Failure::Cancelled);

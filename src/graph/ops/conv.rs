@@ -76,7 +76,11 @@ impl Op for Conv2d {
         let x = inputs[0];
         let [co, ci, kh, kw] = self.dims()?;
         if x.c != ci {
-            return Err(format!("weight `{}` takes {ci} channels, the input has {}", self.weight.name(), x.c));
+            return Err(format!(
+                "weight `{}` takes {ci} channels, the input has {}",
+                self.weight.name(),
+                x.c
+            ));
         }
         if let Some(b) = self.bias.as_ref().filter(|b| *b.shape() != [co]) {
             return Err(format!("bias `{}` has shape {:?}, wanted [{co}]", b.name(), b.shape()));

@@ -86,11 +86,8 @@ impl Op for Elementwise {
             Kind::Affine { mul, add } => (call.ca, call.d) = (mul as f32, add as f32),
             Kind::Add => {
                 let second = cx.shape(1);
-                call.second = if second == shape {
-                    Second::Same
-                } else {
-                    Second::Vector { channels: shape.c, at: 0 }
-                };
+                call.second =
+                    if second == shape { Second::Same } else { Second::Vector { channels: shape.c, at: 0 } };
                 b = Some(cx.input(1));
             }
             Kind::ScaleShift => {

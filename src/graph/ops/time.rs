@@ -64,9 +64,8 @@ impl Op for TimeEmbedding {
                 (cx.constant(&key, move || embed::frequency_table(&turns))?, *flip_sin_to_cos, false)
             }
             TimeEmbedding::Fourier { weight, log, flip_sin_to_cos } => {
-                let pack = |w: Vec<f32>| {
-                    embed::frequency_table(&w.into_iter().map(f64::from).collect::<Vec<_>>())
-                };
+                let pack =
+                    |w: Vec<f32>| embed::frequency_table(&w.into_iter().map(f64::from).collect::<Vec<_>>());
                 (cx.weight(weight, "turns", pack)?, *flip_sin_to_cos, *log)
             }
         };

@@ -16,7 +16,7 @@ fn rule(graph: &Graph, producer: &Node, consumer: &Node) -> Option<Fused> {
     let pointwise = downcast::<Elementwise>(&*consumer.op)?;
     let mut inputs = producer.inputs.clone();
     match pointwise.kind {
-        Kind::Affine { mul, add } if add == 0.0 => conv.scale *= mul,
+        Kind::Affine { mul, add: 0.0 } => conv.scale *= mul,
         // What is added must come before the factor.
         Kind::Add if conv.scale == 1.0 => {
             let y = producer.output;
