@@ -1,6 +1,6 @@
 // A row of a table for each image: class embeddings.
 #include "vector.wgsl"
-@group(0) @binding(0) var<storage, read> label: array<u32>; // [n]; beyond the table: its last row
+@group(0) @binding(0) var<storage, read> label: array<f32>; // [n], whole; beyond the table: its last row
 @group(0) @binding(1) var<storage, read> table: array<T>; // [rows, c]
 @group(0) @binding(2) var<storage, read_write> dst: array<T>; // [n, c]
 struct P {
@@ -21,5 +21,5 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
   if (group >= p.groups || i >= p.total) {
     return;
   }
-  dst[i] = table[min(label[i / p.c], p.rows - 1u) * p.c + i % p.c];
+  dst[i] = table[u32(clamp(label[i / p.c], 0.0, f32(p.rows - 1u))) * p.c + i % p.c];
 }

@@ -8,7 +8,7 @@
 @group(0) @binding(1) var<storage, read_write> dst: array<u32>;
 #endif
 #if TABLED
-@group(0) @binding(2) var<storage, read> counter: array<u32>; // the step counter
+@group(0) @binding(2) var<storage, read> counter: array<u32>; // step, first image lo and hi, seed lo and hi
 @group(0) @binding(3) var<storage, read> numbers: array<u32>; // a row per step; the draw is a u32 in it
 #endif
 struct P {
@@ -17,7 +17,7 @@ struct P {
   total: u32, // n * blocks
   len: u32, // numbers per image
   blocks: u32, // ceil(len / 4)
-  first_lo: u32, // index of the first image
+  first_lo: u32, // index of the first image; where TABLED, `counter` has these
   first_hi: u32,
   seed_lo: u32,
   seed_hi: u32,
@@ -60,13 +60,18 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
   }
   let image = i / p.blocks;
   let block = i % p.blocks;
-  let lo = p.first_lo + image;
-  let hi = p.first_hi + select(0u, 1u, lo < image);
   var draw = p.draw;
 #if TABLED
   draw += numbers[counter[0] * p.stride + p.offset];
+  let first = vec2u(counter[1], counter[2]);
+  let seed = vec2u(counter[3], counter[4]);
+#else
+  let first = vec2u(p.first_lo, p.first_hi);
+  let seed = vec2u(p.seed_lo, p.seed_hi);
 #endif
-  let w = philox(vec4u(block, draw, lo, hi), vec2u(p.seed_lo, p.seed_hi));
+  let lo = first.x + image;
+  let hi = first.y + select(0u, 1u, lo < image);
+  let w = philox(vec4u(block, draw, lo, hi), seed);
 #if VEC4
   dst[i] = vec4u(gaussian(w.x), gaussian(w.y), gaussian(w.z), gaussian(w.w));
 #else

@@ -7,6 +7,10 @@
 #if SLOTTED
 @group(0) @binding(1) var<storage, read> slots: array<f32>; // [slot, n]
 #endif
+#if EXP
+@group(0) @binding(1) var<storage, read> counter: array<u32>; // the step
+@group(0) @binding(4) var<storage, read> numbers: array<f32>; // a row per step: scale, bias
+#endif
 @group(0) @binding(2) var<storage, read_write> dst: array<T>; // [n, len]
 struct P {
   groups: u32,
@@ -14,9 +18,16 @@ struct P {
   total: u32, // n * len, in vectors where T is one
   len: u32,
   first: u32, // slot * n
+#if EXP
+  stride: u32,
+  offset: u32,
+#endif
 }
 @group(0) @binding(3) var<uniform> p: P;
 #include "dispatch.wgsl"
+#if EXP
+#include "numbers.wgsl"
+#endif
 
 fn f(x: T, y: T) -> T {
 #if MUL
@@ -26,7 +37,7 @@ fn f(x: T, y: T) -> T {
   return x / y;
 #endif
 #if EXP
-  return exp(min(x, T(88.7))); // NaN passes below
+  return exp(min(fma(x, T(number(0u)), T(number(1u))), T(88.7))); // NaN passes below
 #endif
 #if TANH
   return tanh(clamp(x, T(-9.02), T(9.02)));

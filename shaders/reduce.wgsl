@@ -1,6 +1,6 @@
 // A sum over an image into a slot: of a^2, of a b, or of a weighted error
-// ((a - b) / (atol + rtol max(|c|, |d|)))^2. One workgroup per image, a tree of
-// fixed order.
+// (a / (atol + rtol max(|b|, |c|)))^2; or its root. One workgroup per image, a
+// tree of fixed order.
 @group(0) @binding(0) var<storage, read> a: array<f32>; // [n, len]
 #if DOT
 @group(0) @binding(1) var<storage, read> b: array<f32>; // [n, len]
@@ -8,19 +8,19 @@
 #if ERROR
 @group(0) @binding(1) var<storage, read> b: array<f32>; // [n, len]
 @group(0) @binding(2) var<storage, read> c: array<f32>; // [n, len]
-@group(0) @binding(3) var<storage, read> d: array<f32>; // [n, len]
 #endif
-@group(0) @binding(4) var<storage, read_write> slots: array<f32>; // [slot, n]
+@group(0) @binding(3) var<storage, read_write> slots: array<f32>; // [slot, n]
 struct P {
   groups: u32,
   base: u32,
   len: u32,
   first: u32, // slot * n
   scale: f32, // of the sum
+  root: u32, // 1: the square root of it all
   atol: f32,
   rtol: f32,
 }
-@group(0) @binding(5) var<uniform> p: P;
+@group(0) @binding(4) var<uniform> p: P;
 #include "dispatch.wgsl"
 var<workgroup> sh_sum: array<f32, 256>;
 
@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
     sum = fma(a[at], b[at], sum);
 #endif
 #if ERROR
-    let e = (a[at] - b[at]) / fma(p.rtol, max(abs(c[at]), abs(d[at])), p.atol);
+    let e = a[at] / fma(p.rtol, max(abs(b[at]), abs(c[at])), p.atol);
     sum = fma(e, e, sum);
 #endif
   }
@@ -54,6 +54,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
     workgroupBarrier();
   }
   if (lane == 0u) {
-    slots[p.first + image] = sh_sum[0] * p.scale;
+    let total = sh_sum[0] * p.scale;
+    slots[p.first + image] = select(total, sqrt(total), p.root == 1u);
   }
 }

@@ -1,5 +1,13 @@
 //! undiffuse: diffusion models run backwards on any GPU.
 #![warn(missing_docs)]
 
+pub mod diffusion;
+pub mod engine;
+pub mod gpu;
+pub mod graph;
 pub mod kernels;
+pub mod models;
+pub mod nn;
+pub mod pipeline;
 pub mod shape;
+pub mod weights;

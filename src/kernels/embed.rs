@@ -96,7 +96,7 @@ pub struct Embed {
 }
 
 impl Embed {
-    /// `label` is a `u32` per image (beyond the table: its last row), `table` is
+    /// `label` is a whole number per image, as f32 (beyond the table: its nearest row), `table` is
     /// `[rows, c]`, `dst` `[n, c]`.
     pub fn calls<B: Clone>(&self, caps: &Caps, label: B, table: B, dst: B) -> Vec<Call<B>> {
         let (vec4, width) = if self.c.is_multiple_of(4) { (1, 4) } else { (0, 1) };
@@ -108,8 +108,8 @@ impl Embed {
     }
 
     /// Copies on the host.
-    pub fn reference(&self, label: &[u32], table: &[f32]) -> Vec<f32> {
-        let row = |l: &u32| &table[(*l as usize).min(self.rows - 1) * self.c..][..self.c];
+    pub fn reference(&self, label: &[f32], table: &[f32]) -> Vec<f32> {
+        let row = |l: &f32| &table[(*l as usize).min(self.rows - 1) * self.c..][..self.c];
         label.iter().flat_map(row).copied().collect()
     }
 }

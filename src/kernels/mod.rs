@@ -10,6 +10,7 @@
 pub mod activation;
 pub mod advance;
 pub mod attention;
+pub mod conv;
 pub mod copy_channels;
 pub mod elementwise;
 pub mod embed;
@@ -226,6 +227,8 @@ pub static ALL: &[&Kernel] = &[
     &attention::SMALL,
     &attention::STREAM,
     &attention::TILE,
+    &conv::STREAM,
+    &conv::TILE,
     &copy_channels::KERNEL,
     &elementwise::KERNEL,
     &embed::ROWS,

@@ -56,7 +56,9 @@ impl Noise {
         self.build(caps, table, dst, None)
     }
 
-    /// As [`Noise::calls`]; the draw is `self.draw` plus a `u32` in the table of numbers.
+    /// As [`Noise::calls`]; the draw is `self.draw` plus a `u32` in the table of
+    /// numbers, and the words 1 to 4 of the counter buffer are the index of the first
+    /// image and the seed, low words first, so that one plan serves all batches.
     pub fn calls_tabled<B: Clone>(
         &self,
         caps: &Caps,

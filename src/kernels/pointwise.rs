@@ -1,6 +1,6 @@
 //! Functions of registers, element by element.
 
-use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant};
+use super::{div_up, Call, Caps, Kernel, Needs, Numbers, Reference, Variant};
 
 /// `pointwise.wgsl`.
 pub static KERNEL: Kernel = Kernel {
@@ -37,7 +37,7 @@ pub enum Function {
     Mul,
     /// `a / b`.
     Div,
-    /// `exp a`, at most `exp 88.7`.
+    /// `exp(scale a + bias)`, at most `exp 88.7`; scale and bias are the step's numbers.
     Exp,
     /// `tanh a`.
     Tanh,
@@ -102,8 +102,15 @@ pub struct Pointwise {
 
 impl Pointwise {
     /// `second` is `b` for binary functions, `slots` (`[slot, n]`) for those with a
-    /// slot, and not looked at else.
-    pub fn calls<B: Clone>(&self, caps: &Caps, a: B, second: Option<B>, dst: B) -> Vec<Call<B>> {
+    /// slot, and not looked at else; `numbers` are those of `Exp`.
+    pub fn calls<B: Clone>(
+        &self,
+        caps: &Caps,
+        a: B,
+        second: Option<B>,
+        dst: B,
+        numbers: &Numbers<B>,
+    ) -> Vec<Call<B>> {
         let vec4 = self.len.is_multiple_of(4);
         let len = if vec4 { self.len / 4 } else { self.len };
         let (binary, slotted) = (u32::from(self.f.binary()), u32::from(self.f.slot().is_some()));
@@ -116,17 +123,22 @@ impl Pointwise {
         let mut bindings = vec![("a", a), ("dst", dst)];
         let name = if self.f.binary() { "b" } else { "slots" };
         bindings.extend(second.filter(|_| binary + slotted > 0).map(|b| (name, b)));
-        let params = vec![
+        let mut params = vec![
             ("total", (self.n * len).into()),
             ("len", len.into()),
             ("first", (self.f.slot().unwrap_or(0) as usize * self.n).into()),
         ];
+        if self.f == Function::Exp {
+            numbers.bind(&mut bindings, &mut params);
+        }
         Call::new(&KERNEL, variant, bindings, params, div_up(self.n * len, 64))
     }
 
-    /// `second` as in [`Pointwise::calls`].
-    pub fn reference(&self, a: &[f32], second: &[f32]) -> Reference {
+    /// `second` as in [`Pointwise::calls`], `row` the step's numbers.
+    pub fn reference(&self, a: &[f32], second: &[f32], row: &[f32]) -> Reference {
         let mut out = Reference::default();
+        let exponent =
+            |x: f64| (x * f64::from(row[0]) + f64::from(row[1])).min(f64::from(88.7f32));
         for (i, x) in a.iter().enumerate() {
             let x = f64::from(*x);
             let y = match self.f.slot() {
@@ -137,7 +149,7 @@ impl Pointwise {
             let v = match self.f {
                 Function::Mul | Function::MulSlot(_) => x * y,
                 Function::Div | Function::DivSlot(_) => x / y,
-                Function::Exp => x.min(f64::from(88.7f32)).exp(),
+                Function::Exp => exponent(x).exp(),
                 Function::Tanh => x.tanh(),
                 Function::Sqrt => x.max(0.0).sqrt(),
                 Function::ClampSlot(_) => x.max(-y).min(y),

@@ -20,7 +20,7 @@ pub enum Sum {
     Squares,
     /// `a b`.
     Dot,
-    /// `((a - b) / (atol + rtol max(|c|, |d|)))^2`.
+    /// `(a / (atol + rtol max(|b|, |c|)))^2`.
     Error {
         /// Absolute tolerance.
         atol: f32,
@@ -29,7 +29,7 @@ pub enum Sum {
     },
 }
 
-/// `slots[slot, image] = scale * sum`.
+/// `slots[slot, image] = scale * sum`, or the root of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Reduce {
     /// Images.
@@ -40,25 +40,28 @@ pub struct Reduce {
     pub slot: u32,
     /// Times the sum: `1 / len` makes a mean.
     pub scale: f32,
+    /// Whether the slot gets the square root.
+    pub root: bool,
     /// Which sum.
     pub sum: Sum,
 }
 
 impl Reduce {
-    /// `srcs` are `[a]`, `[a, b]` or `[a, b, c, d]`; `slots` is `[slot, n]`.
+    /// `srcs` are `[a]`, `[a, b]` or `[a, b, c]`; `slots` is `[slot, n]`.
     pub fn calls<B: Clone>(&self, caps: &Caps, srcs: &[B], slots: B) -> Vec<Call<B>> {
         let (define, count, atol, rtol) = match self.sum {
             Sum::Squares => ("SQUARES", 1, 0.0, 0.0),
             Sum::Dot => ("DOT", 2, 0.0, 0.0),
-            Sum::Error { atol, rtol } => ("ERROR", 4, atol, rtol),
+            Sum::Error { atol, rtol } => ("ERROR", 3, atol, rtol),
         };
         debug_assert_eq!(srcs.len(), count);
-        let mut bindings: Vec<_> = ["a", "b", "c", "d"].into_iter().zip(srcs.iter().cloned()).collect();
+        let mut bindings: Vec<_> = ["a", "b", "c"].into_iter().zip(srcs.iter().cloned()).collect();
         bindings.push(("slots", slots));
         let params = vec![
             ("len", self.len.into()),
             ("first", (self.slot as usize * self.n).into()),
             ("scale", self.scale.into()),
+            ("root", u32::from(self.root).into()),
             ("atol", atol.into()),
             ("rtol", rtol.into()),
         ];
@@ -72,19 +75,21 @@ impl Reduce {
             let at = |k: usize, i: usize| f64::from(srcs[k][image * self.len + i]);
             let (mut v, mut m) = (0.0, 0.0);
             for i in 0..self.len {
-                let (term, size) = match self.sum {
-                    Sum::Squares => (at(0, i) * at(0, i), 0.0),
-                    Sum::Dot => (at(0, i) * at(1, i), 0.0),
+                let term = match self.sum {
+                    Sum::Squares => at(0, i) * at(0, i),
+                    Sum::Dot => at(0, i) * at(1, i),
                     Sum::Error { atol, rtol } => {
-                        let w = f64::from(atol) + f64::from(rtol) * at(2, i).abs().max(at(3, i).abs());
-                        let e = (at(0, i) - at(1, i)) / w;
-                        (e * e, e.abs() * (at(0, i).abs() + at(1, i).abs()) / w)
+                        let w = f64::from(atol) + f64::from(rtol) * at(1, i).abs().max(at(2, i).abs());
+                        let e = at(0, i) / w;
+                        e * e
                     }
                 };
                 v += term;
-                m += term.abs() + size;
+                m += term.abs();
             }
-            out.push(v * f64::from(self.scale), m * f64::from(self.scale).abs());
+            let (v, m) = (v * f64::from(self.scale), m * f64::from(self.scale).abs());
+            let value = if self.root { v.sqrt() } else { v };
+            out.push(value, if self.root { value } else { m });
         }
         out
     }

@@ -1,6 +1,9 @@
 //! What a shader says about itself: bindings, parameters, workgroup size.
 
 use super::{Kernel, Value, Variant};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
 use naga::{AddressSpace, ScalarKind, StorageAccess, TypeInner};
 
 /// Why a shader's text cannot be used. These are mistakes of ours: tests walk
@@ -42,6 +45,8 @@ pub struct Binding {
     pub index: u32,
     /// Whether the shader may write it.
     pub writable: bool,
+    /// Bytes of one element: the least that may be bound.
+    pub stride: u32,
 }
 
 /// A field of the parameters.
@@ -101,6 +106,10 @@ pub fn reflect(kernel: &Kernel, variant: &Variant) -> Result<Reflection, ShaderE
                 name: var.name.clone().unwrap_or_default(),
                 index: binding.binding,
                 writable: access.contains(StorageAccess::STORE),
+                stride: match module.types[var.ty].inner {
+                    TypeInner::Array { stride, .. } => stride,
+                    _ => layouter[var.ty].size,
+                },
             }),
             (AddressSpace::Uniform, Some(binding)) => {
                 let TypeInner::Struct { members, span } = &module.types[var.ty].inner else {
@@ -135,6 +144,21 @@ pub fn reflect(kernel: &Kernel, variant: &Variant) -> Result<Reflection, ShaderE
         uniform_size,
         workgroup_bytes,
     })
+}
+
+/// [`reflect`], made once per variant and process.
+///
+/// # Errors
+/// As [`reflect`].
+pub fn reflection(kernel: &'static Kernel, variant: &'static Variant) -> Result<Arc<Reflection>, ShaderError> {
+    static CACHE: OnceLock<Mutex<HashMap<(usize, usize), Arc<Reflection>>>> = OnceLock::new();
+    let cache = || CACHE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let key = (std::ptr::from_ref(kernel) as usize, std::ptr::from_ref(variant) as usize);
+    if let Some(found) = cache().get(&key) {
+        return Ok(found.clone());
+    }
+    let made = Arc::new(reflect(kernel, variant)?);
+    Ok(cache().entry(key).or_insert(made).clone())
 }
 
 impl Reflection {

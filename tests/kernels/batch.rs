@@ -45,7 +45,7 @@ fn images_do_not_depend_on_their_batch() {
         });
     }
     same("reduce", 3000, |caps, n, x| {
-        let op = Reduce { n, len: 3000, slot: 0, scale: 1.0, sum: Sum::Squares };
+        let op = Reduce { n, len: 3000, slot: 0, scale: 1.0, root: false, sum: Sum::Squares };
         let mut arrays = vec![x, vec![0; n]];
         rig().run(&op.calls(caps, &[0], 1), &mut arrays).unwrap();
         arrays.pop().unwrap()

@@ -3,6 +3,7 @@
 
 mod attention;
 mod batch;
+mod conv;
 mod graph;
 mod harness;
 mod noise;

@@ -21,7 +21,8 @@ fn matches_the_host_bit_for_bit() {
         // Row 2 of a table with 3 words a row, word 1; the parameter is added.
         let numbers = Numbers { counter: 2, table: 3, stride: 3, offset: 1 };
         let tabled = Noise { draw: other, ..op };
-        let mut arrays = vec![noise::table_words(), vec![7; n * op.len], vec![2], vec![0; 9]];
+        let counter = vec![2, first as u32, (first >> 32) as u32, seed as u32, (seed >> 32) as u32];
+        let mut arrays = vec![noise::table_words(), vec![7; n * op.len], counter, vec![0; 9]];
         arrays[3][7] = draw.wrapping_sub(other);
         t.run(&tabled.calls_tabled(caps, 0, 1, &numbers), &mut arrays)?;
         prop_eq(&arrays[1], &want)

@@ -99,9 +99,9 @@ fn embed_copies_rows() {
     twin(&[&embed::ROWS], 200, s, |t, caps, &(n, rows, c, fours, seed)| {
         let op = Embed { n, rows, c: if fours { 4 * c } else { c } };
         let table = data(seed, rows * op.c);
-        let labels: Vec<u32> =
-            (0..n as u32).map(|i| if i == 3 { u32::MAX } else { (seed as u32 >> i) % 14 }).collect();
-        let mut arrays = vec![labels.clone(), bits(&table), vec![0; n * op.c]];
+        let labels: Vec<f32> =
+            (0..n as u32).map(|i| if i == 3 { 1e30 } else { ((seed as u32 >> i) % 14) as f32 }).collect();
+        let mut arrays = vec![bits(&labels), bits(&table), vec![0; n * op.c]];
         t.run(&op.calls(caps, 0, 1, 2), &mut arrays)?;
         (arrays[2] == bits(&op.reference(&labels, &table))).then_some(()).ok_or_else(|| "rows differ".into())
     });

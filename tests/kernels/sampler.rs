@@ -85,9 +85,13 @@ fn pointwise_matches() {
         for v in &mut second {
             *v = v.abs() + 0.01;
         }
-        let mut arrays = vec![bits(&a), bits(&second), vec![0; n * op.len]];
-        t.run(&op.calls(caps, 0, Some(1), 2), &mut arrays)?;
-        compare(&arrays[2], &op.reference(&a, &second), TOLERANCE)
+        // Row 1 of a table with 3 words a row, from word 1 on.
+        let row = [0.7f32, -0.4];
+        let table = vec![0, 0, 0, 0, row[0].to_bits(), row[1].to_bits()];
+        let numbers = Numbers { counter: 3, table: 4, stride: 3, offset: 1 };
+        let mut arrays = vec![bits(&a), bits(&second), vec![0; n * op.len], vec![1], table];
+        t.run(&op.calls(caps, 0, Some(1), 2, &numbers), &mut arrays)?;
+        compare(&arrays[2], &op.reference(&a, &second, &row), TOLERANCE)
     });
 }
 
@@ -111,8 +115,8 @@ fn reduce_matches() {
     let s = (1usize..5, 1usize..2000, 0usize..3, 0u32..3, any::<u64>());
     twin(&[&reduce::KERNEL], 200, s, |t, caps, &(n, len, kind, slot, seed)| {
         let sum = [Sum::Squares, Sum::Dot, Sum::Error { atol: 0.01, rtol: 0.05 }][kind];
-        let op = Reduce { n, len, slot, scale: 1.0 / len as f32, sum };
-        let srcs: Vec<Vec<f32>> = (0..[1, 2, 4][kind]).map(|i| data(seed ^ i, n * len)).collect();
+        let op = Reduce { n, len, slot, scale: 1.0 / len as f32, root: seed % 2 == 0, sum };
+        let srcs: Vec<Vec<f32>> = (0..[1, 2, 3][kind]).map(|i| data(seed ^ i, n * len)).collect();
         let mut arrays: Vec<_> = srcs.iter().map(|s| bits(s)).collect();
         let slots = arrays.len();
         arrays.push(vec![0; 3 * n]);

@@ -1,2 +1,74 @@
-//! The command line tool.
-fn main() {}
+//! The command line: one file per verb, no mathematics.
+
+mod info;
+mod output;
+mod progress;
+mod sample;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Diffusion models run backwards on any GPU.
+#[derive(Parser)]
+#[command(name = "undiffuse", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Draw pictures with a model
+    Sample(sample::Args),
+    /// List the adapters of this machine and the embedded models
+    Info(info::Args),
+}
+
+/// How a run ends other than well.
+enum Failure {
+    /// Something is wrong with what was asked or found: exit code 2.
+    Error(Box<dyn std::error::Error>),
+    /// The user stopped it: exit code 130.
+    Cancelled,
+}
+
+impl<E: Into<Box<dyn std::error::Error>>> From<E> for Failure {
+    fn from(e: E) -> Self {
+        Failure::Error(e.into())
+    }
+}
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("UNDIFFUSE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,undiffuse=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    let result = match Cli::parse().verb {
+        Verb::Sample(args) => sample::run(&args),
+        Verb::Info(args) => info::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Cancelled) => {
+            eprintln!("undiffuse: stopped; what was finished is written, nothing is half-written");
+            ExitCode::from(130)
+        }
+        Err(Failure::Error(e)) => {
+            eprintln!("undiffuse: {}", chain(&*e));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// An error and what caused it, each said once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(e) = source {
+        let more = e.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = e.source();
+    }
+    text
+}

@@ -1,0 +1,33 @@
+# `make sample` and `make test` do all their own set-up on Debian or Ubuntu with Rust.
+
+COUNT ?= 24
+OUT ?= undiffuse.png
+
+.PHONY: sample test check driver shaders doc
+
+# 24 pictures with the embedded model, as one PNG grid.
+sample: driver
+	cargo build --release --bin undiffuse
+	./target/release/undiffuse sample --model emoji32 --count $(COUNT) --sampler ddim --steps 20 \
+		--guidance-scale 1.5 --class all --out $(OUT)
+
+# Everything, on whatever adapter is there (lavapipe where there is no GPU).
+test: driver
+	cargo test --quiet --no-fail-fast
+
+# What CI runs.
+check: test
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
+
+# Installs a software Vulkan driver if no driver answers.
+driver:
+	@sh tools/driver.sh
+
+# Every shader variant through DirectX's and AMD's real compilers (not part of `make test`).
+shaders:
+	sh tools/compilers.sh
+
+doc:
+	cargo doc --no-deps --open

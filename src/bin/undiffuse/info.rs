@@ -1,0 +1,91 @@
+//! `undiffuse info`: adapters and embedded models.
+
+use crate::Failure;
+use undiffuse::gpu;
+use undiffuse::pipeline;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Ask one backend only: vulkan, metal, dx12 or webgpu
+    #[arg(long, value_name = "NAME")]
+    backend: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let found = pollster::block_on(gpu::list(args.backend.as_deref()))?;
+    let adapters: Vec<_> = found.iter().enumerate().map(|(i, f)| describe(i, f)).collect();
+    let models: Vec<_> = pipeline::EMBEDDED
+        .iter()
+        .map(|m| serde_json::json!({ "name": m.name, "about": m.about, "bytes": m.weights.len() }))
+        .collect();
+    if args.json {
+        println!("{}", serde_json::json!({ "adapters": adapters, "models": models }));
+        return Ok(());
+    }
+    if found.is_empty() {
+        println!("No adapter answers. Install a graphics driver; on Debian or Ubuntu");
+        println!("`apt install mesa-vulkan-drivers` gives a software one.");
+    }
+    for (f, a) in found.iter().zip(&adapters) {
+        let mark = if f.default { "*" } else { " " };
+        println!("{mark} {}: {} ({:?}, {:?})", a["index"], f.info.name, f.info.backend, f.info.device_type);
+        println!("      driver       {} {}", f.info.driver, f.info.driver_info);
+        println!("      f16          {}", yes(&a["f16"]));
+        println!("      subgroups    {}", a["subgroups"].as_str().unwrap_or("no"));
+        println!("      64-bit ints  {}", yes(&a["int64"]));
+        println!("      kernels      {}", a["family"].as_str().unwrap_or_default());
+        for (name, value) in a["limits"].as_object().into_iter().flatten() {
+            println!("      {name:<38} {value}");
+        }
+        if f.default {
+            println!("      the default: {}", f.why);
+        }
+    }
+    println!("\nEmbedded models:");
+    for m in pipeline::EMBEDDED {
+        println!("  {:<10} {}", m.name, m.about);
+    }
+    Ok(())
+}
+
+fn yes(v: &serde_json::Value) -> &'static str {
+    if v.as_bool() == Some(true) {
+        "yes"
+    } else {
+        "no"
+    }
+}
+
+fn describe(index: usize, f: &gpu::Found) -> serde_json::Value {
+    let features = f.adapter.features();
+    let limits = f.adapter.limits();
+    let caps = gpu::caps(&f.info, features);
+    let subgroups = features.contains(wgpu::Features::SUBGROUP).then(|| {
+        let (min, max) = (f.info.subgroup_min_size, f.info.subgroup_max_size);
+        if min == max { format!("{min} lanes") } else { format!("{min} to {max} lanes") }
+    });
+    serde_json::json!({
+        "index": index,
+        "name": f.info.name,
+        "backend": format!("{:?}", f.info.backend),
+        "type": format!("{:?}", f.info.device_type),
+        "driver": f.info.driver,
+        "driver_info": f.info.driver_info,
+        "f16": features.contains(wgpu::Features::SHADER_F16),
+        "subgroups": subgroups,
+        "int64": caps.int64,
+        "family": if caps.stream { "stream (a processor)" } else { "tile (a GPU)" },
+        "default": f.default,
+        "why": f.why,
+        "limits": {
+            "max_buffer_size": limits.max_buffer_size,
+            "max_storage_buffer_binding_size": limits.max_storage_buffer_binding_size,
+            "max_storage_buffers_per_shader_stage": limits.max_storage_buffers_per_shader_stage,
+            "max_compute_workgroup_storage_size": limits.max_compute_workgroup_storage_size,
+            "max_compute_invocations_per_workgroup": limits.max_compute_invocations_per_workgroup,
+        },
+    })
+}

@@ -1,0 +1,190 @@
+//! `undiffuse sample`: draw pictures.
+
+use crate::output::{self, Output};
+use crate::progress::Progress;
+use crate::Failure;
+use image::RgbImage;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+use undiffuse::diffusion::sampler::Sampler;
+use undiffuse::gpu::{Gpu, Options};
+use undiffuse::pipeline::{Class, Job, Pipeline, Sample, EMBEDDED};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// An embedded model (see `undiffuse info`) or a model folder as diffusers saves it
+    #[arg(long, default_value = "emoji32", value_name = "NAME|FOLDER")]
+    model: String,
+    /// How many images
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    count: usize,
+    /// Index of the first image: an image is a function of model, options, seed and index
+    #[arg(long, default_value_t = 0, value_name = "I")]
+    first_index: u64,
+    /// Images at once [default: what fits]
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// ddpm (ancestral) or ddim (fewer steps)
+    #[arg(long, default_value = "ddim", value_name = "NAME")]
+    sampler: Sampler,
+    /// Steps [default: 50 for ddim, all for ddpm]
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    /// DDIM's stochasticity, from 0 (none) to 1 (as DDPM)
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    eta: Option<f64>,
+    /// A class by name or number, `all` for each in turn, `none` for the empty class
+    #[arg(long, value_name = "NAME|INDEX|all")]
+    class: Option<Class>,
+    /// Scale of classifier-free guidance; 1 is none
+    #[arg(long, default_value_t = 1.0, value_name = "X", allow_negative_numbers = true)]
+    guidance_scale: f64,
+    /// Seed of all noise
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
+    /// A .png file (a grid of all images) or a folder (a file per image, named by index)
+    #[arg(long, default_value = "undiffuse.png", value_name = "FILE|FOLDER")]
+    out: PathBuf,
+    /// Width of a pixel in the output
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    zoom: u32,
+    /// The adapter, by number or a part of its name (see `undiffuse info`)
+    #[arg(long, value_name = "NAME|NUMBER")]
+    adapter: Option<String>,
+    /// vulkan, metal, dx12 or webgpu
+    #[arg(long, value_name = "NAME")]
+    backend: Option<String>,
+    /// Print one JSON object about the run on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let output = Output::open(&args.out)?;
+    let gpu = Gpu::open(&Options {
+        adapter: args.adapter.clone(),
+        backend: args.backend.clone(),
+        ..Default::default()
+    })?;
+    let pipeline = open(&gpu, &args.model)?;
+    for note in pipeline.notes() {
+        eprintln!("note: {note}");
+    }
+    let info = gpu.info();
+    eprintln!("{} on {} ({:?})", pipeline.name(), info.name, info.backend);
+    if info.device_type == wgpu::DeviceType::Cpu {
+        eprintln!("note: this is a software adapter; a GPU would be far faster");
+    }
+    let options = Sample {
+        count: args.count,
+        first_index: args.first_index,
+        batch: args.batch,
+        sampler: args.sampler,
+        steps: args.steps,
+        eta: args.eta,
+        class: args.class.clone().unwrap_or_default(),
+        guidance_scale: args.guidance_scale,
+        seed: args.seed,
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
+    let mut progress = Progress::new();
+    let mut job = pipeline.sample_with_progress(&options, &mut |done, of| {
+        progress.show(0.0, &format!("preparing {done}/{of}"));
+    })?;
+    let mut writer = Writer::new(&output, args.first_index, args.zoom);
+    let drawn = draw(&mut job, &stop, &mut progress, &mut writer);
+    progress.done();
+    drawn?;
+    writer.finish()?;
+    let report = job.report();
+    if args.json {
+        let mut json = serde_json::to_value(&report)?;
+        json["files"] = writer.files.iter().map(|f| f.display().to_string()).collect();
+        println!("{json}");
+    }
+    let rate = report.images as f64 / report.seconds.max(1e-9);
+    eprintln!(
+        "{} image(s), {} steps of {}, {} network evaluations each: {:.2} s ({rate:.2} images/s) on {}",
+        report.images, report.steps, report.sampler, report.nfe, report.seconds, report.adapter
+    );
+    eprintln!("wrote {}", writer.said());
+    Ok(())
+}
+
+/// An embedded model by name, else a folder.
+fn open(gpu: &Gpu, model: &str) -> Result<Pipeline, Failure> {
+    if EMBEDDED.iter().any(|m| m.name == model) {
+        return Ok(Pipeline::embedded(gpu, model)?);
+    }
+    // A word that names no file is meant as an embedded model.
+    if !Path::new(model).exists() && !model.contains(['/', '\\', '.']) {
+        return Ok(Pipeline::embedded(gpu, model)?);
+    }
+    Ok(Pipeline::open(gpu, model)?)
+}
+
+/// Runs the job; images go to the writer as their batch is done.
+fn draw(job: &mut Job, stop: &AtomicBool, progress: &mut Progress, writer: &mut Writer) -> Result<(), Failure> {
+    while let Some(p) = job.advance(Duration::from_millis(100))? {
+        if stop.load(Ordering::SeqCst) {
+            return Err(Failure::Cancelled);
+        }
+        let what = format!("image {}/{}, step {}/{}", p.images, p.count, p.step, p.steps);
+        progress.show(p.fraction(), &what);
+        writer.add(job.take())?;
+    }
+    Ok(())
+}
+
+/// Writes images as they come (folder) or together (grid).
+struct Writer<'a> {
+    output: &'a Output,
+    first_index: u64,
+    zoom: u32,
+    images: Vec<RgbImage>,
+    files: Vec<PathBuf>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(output: &'a Output, first_index: u64, zoom: u32) -> Writer<'a> {
+        Writer { output, first_index, zoom, images: Vec::new(), files: Vec::new() }
+    }
+
+    fn add(&mut self, images: Vec<RgbImage>) -> Result<(), Failure> {
+        match self.output {
+            Output::Grid(_) => self.images.extend(images),
+            Output::Folder(folder) => {
+                for image in images {
+                    let index = self.first_index + self.files.len() as u64;
+                    let path = folder.join(format!("{index:06}.png"));
+                    output::write_png(&path, &output::zoomed(&image, self.zoom))?;
+                    self.files.push(path);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Failure> {
+        if let Output::Grid(path) = self.output {
+            let image = match &self.images[..] {
+                [one] => output::zoomed(one, self.zoom),
+                many => output::grid(many, self.zoom)?,
+            };
+            output::write_png(path, &image)?;
+            self.files.push(path.clone());
+        }
+        Ok(())
+    }
+
+    fn said(&self) -> String {
+        match (self.output, &self.files[..]) {
+            (Output::Folder(folder), files) => format!("{} files in {}", files.len(), folder.display()),
+            (Output::Grid(path), _) => path.display().to_string(),
+        }
+    }
+}

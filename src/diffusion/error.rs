@@ -1,0 +1,63 @@
+//! What can go wrong on this floor, by who must act.
+
+use super::program::{ProgramError, RunError};
+
+/// An error of the diffusion floor.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The scheduler configuration is no JSON object: mend or replace the file.
+    #[error("scheduler_config.json cannot be read as a JSON object: {0}")]
+    Json(String),
+
+    /// A field of the scheduler configuration is refused: mend the file.
+    #[error("scheduler_config.json: {field} is {value}; {need}")]
+    Config {
+        /// The field's name in the file.
+        field: &'static str,
+        /// What the file says.
+        value: String,
+        /// What would be accepted.
+        need: String,
+    },
+
+    /// An option of the caller is refused: choose another value.
+    #[error("{option} = {value}: {need}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// What was asked for.
+        value: String,
+        /// What would be accepted.
+        need: String,
+    },
+
+    /// Model, configuration and options do not fit each other.
+    #[error("{sampler} cannot start or go on at t = {t}: {reason}")]
+    Unsupported {
+        /// The sampler's name.
+        sampler: &'static str,
+        /// The training timestep.
+        t: usize,
+        /// Why, and what to do.
+        reason: String,
+    },
+
+    /// A program breaks a rule: an error in the sampler that wrote it.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+
+    /// A program could not be interpreted.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+impl Error {
+    pub(crate) fn config(field: &'static str, value: impl ToString, need: impl Into<String>) -> Self {
+        Self::Config { field, value: value.to_string(), need: need.into() }
+    }
+
+    pub(crate) fn option(option: &'static str, value: impl ToString, need: impl Into<String>) -> Self {
+        Self::Option { option, value: value.to_string(), need: need.into() }
+    }
+}

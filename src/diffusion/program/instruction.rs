@@ -1,0 +1,241 @@
+//! The kinds of instruction and what each reads and writes.
+
+use std::ops::Range;
+
+use super::{Expr, Reg, Slot};
+
+/// A [`Instruction::Mix`] has at most so many terms that are not its `dst`.
+pub const MAX_TERMS: usize = 4;
+
+/// One instruction. Elementwise ones may work in place (`dst` among the sources).
+///
+/// To come: `Apply { dst, operator, src }` and `Loop { body, until, at_most }`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Instruction {
+    /// Evaluates a network and takes ranges of its output's channels.
+    Eval {
+        /// Which of the program's networks.
+        net: usize,
+        /// Its image inputs.
+        inputs: Vec<Reg>,
+        /// What its time input gets.
+        time: f64,
+        /// What its class input gets.
+        label: Option<Slot>,
+        /// Where parts of its output go; none may be an input.
+        outs: Vec<Output>,
+    },
+    /// `dst = clamp(sum of coef * src)`.
+    Mix {
+        /// The result.
+        dst: Reg,
+        /// What is summed, in this order.
+        terms: Vec<Term>,
+        /// Lower and upper bound of the result.
+        clamp: Option<(f64, f64)>,
+    },
+    /// `dst = f(srcs)`, elementwise.
+    Pointwise {
+        /// The result.
+        dst: Reg,
+        /// The function.
+        f: Pointwise,
+        /// Its arguments, as many as [`Pointwise::arity`].
+        srcs: Vec<Reg>,
+    },
+    /// `dst` = independent standard normal numbers.
+    Noise {
+        /// The result.
+        dst: Reg,
+        /// Which numbers: equal draws of one image are equal arrays.
+        draw: u32,
+    },
+    /// `slot` = one number made of whole registers.
+    Reduce {
+        /// The result.
+        slot: Slot,
+        /// How it is made.
+        kind: Reduce,
+        /// Of what, as many as [`Reduce::arity`].
+        srcs: Vec<Reg>,
+    },
+    /// `slot = expr`.
+    Scalar {
+        /// The result.
+        slot: Slot,
+        /// Arithmetic over slots.
+        expr: Expr,
+    },
+    /// `dst = if cond != 0 { a } else { b }`: the other one may be infinite or NaN.
+    Select {
+        /// The result.
+        dst: Reg,
+        /// The condition.
+        cond: Slot,
+        /// Taken where `cond` is not 0.
+        a: Reg,
+        /// Taken where `cond` is 0.
+        b: Reg,
+    },
+}
+
+/// Where a range of a network's output channels goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The register, of as many channels as the range.
+    pub dst: Reg,
+    /// Channels of the network's output.
+    pub channels: Range<usize>,
+}
+
+/// A coefficient of a [`Term`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Coef {
+    /// Known when the program is made.
+    Const(f64),
+    /// The slot's number.
+    Slot(Slot),
+    /// The slot's number times a constant.
+    SlotTimes(Slot, f64),
+}
+
+/// `coef * src`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Term {
+    /// The factor.
+    pub coef: Coef,
+    /// The array.
+    pub src: Reg,
+}
+
+impl Term {
+    /// A term with a constant coefficient.
+    pub const fn new(coef: f64, src: Reg) -> Self {
+        Self { coef: Coef::Const(coef), src }
+    }
+}
+
+/// Elementwise functions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pointwise {
+    /// `a * b`.
+    Mul,
+    /// `exp(scale * a + bias)`.
+    Exp {
+        /// Times the argument.
+        scale: f64,
+        /// Added to the exponent.
+        bias: f64,
+    },
+    /// `tanh(a)`.
+    Tanh,
+    /// `sqrt(max(a, 0))`.
+    Sqrt,
+    /// `min(max(a, -s), s)`, s the slot's number (not negative).
+    Clamp(Slot),
+}
+
+impl Pointwise {
+    /// The number of arguments.
+    pub const fn arity(self) -> usize {
+        match self {
+            Self::Mul => 2,
+            Self::Exp { .. } | Self::Tanh | Self::Sqrt | Self::Clamp(_) => 1,
+        }
+    }
+}
+
+/// Numbers made of whole registers, per image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reduce {
+    /// `sum a^2`.
+    SumSquares,
+    /// `sum a b`.
+    Dot,
+    /// `sqrt(mean((e / (atol + rtol max(|a|, |b|)))^2))` of `[e, a, b]`: the error
+    /// norm of embedded Runge-Kutta pairs (Hairer, Norsett & Wanner I, II.4.11).
+    WeightedError {
+        /// Absolute tolerance.
+        atol: f64,
+        /// Relative tolerance.
+        rtol: f64,
+    },
+    /// The quantile q of |a|, linear between neighbours: with n sorted values,
+    /// the one at rank `q (n - 1)`.
+    QuantileAbs(f64),
+}
+
+impl Reduce {
+    /// The number of arguments.
+    pub const fn arity(self) -> usize {
+        match self {
+            Self::SumSquares | Self::QuantileAbs(_) => 1,
+            Self::Dot => 2,
+            Self::WeightedError { .. } => 3,
+        }
+    }
+}
+
+impl Instruction {
+    /// The kind, as messages call it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Eval { .. } => "Eval",
+            Self::Mix { .. } => "Mix",
+            Self::Pointwise { .. } => "Pointwise",
+            Self::Noise { .. } => "Noise",
+            Self::Reduce { .. } => "Reduce",
+            Self::Scalar { .. } => "Scalar",
+            Self::Select { .. } => "Select",
+        }
+    }
+
+    /// The registers read, in order, repeated where they are.
+    pub fn reads(&self) -> Vec<Reg> {
+        match self {
+            Self::Eval { inputs, .. } => inputs.clone(),
+            Self::Mix { terms, .. } => terms.iter().map(|t| t.src).collect(),
+            Self::Pointwise { srcs, .. } | Self::Reduce { srcs, .. } => srcs.clone(),
+            Self::Noise { .. } | Self::Scalar { .. } => Vec::new(),
+            Self::Select { a, b, .. } => vec![*a, *b],
+        }
+    }
+
+    /// The registers written, wholly, in order.
+    pub fn writes(&self) -> Vec<Reg> {
+        match self {
+            Self::Eval { outs, .. } => outs.iter().map(|o| o.dst).collect(),
+            Self::Mix { dst, .. }
+            | Self::Pointwise { dst, .. }
+            | Self::Noise { dst, .. }
+            | Self::Select { dst, .. } => vec![*dst],
+            Self::Reduce { .. } | Self::Scalar { .. } => Vec::new(),
+        }
+    }
+
+    /// The slots read, in order.
+    pub fn slots_read(&self) -> Vec<Slot> {
+        match self {
+            Self::Eval { label, .. } => label.iter().copied().collect(),
+            Self::Mix { terms, .. } => terms
+                .iter()
+                .filter_map(|t| match t.coef {
+                    Coef::Const(_) => None,
+                    Coef::Slot(slot) | Coef::SlotTimes(slot, _) => Some(slot),
+                })
+                .collect(),
+            Self::Pointwise { f: Pointwise::Clamp(slot), .. } => vec![*slot],
+            Self::Pointwise { .. } | Self::Noise { .. } | Self::Reduce { .. } => Vec::new(),
+            Self::Scalar { expr, .. } => expr.slots(),
+            Self::Select { cond, .. } => vec![*cond],
+        }
+    }
+
+    /// The slot written.
+    pub const fn slot_written(&self) -> Option<Slot> {
+        match self {
+            Self::Reduce { slot, .. } | Self::Scalar { slot, .. } => Some(*slot),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Tests of the whole floor: against diffusers, analytic solutions, and the
+//! validator against broken programs.
+
+mod analytic;
+mod golden;
+mod options;
+mod programs;
+mod reference;
+mod validator;

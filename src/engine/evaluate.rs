@@ -1,0 +1,62 @@
+//! One evaluation of a network with values from the host: for tests, doctors and
+//! inspection. Sampling never comes here.
+
+use super::EngineError;
+use crate::gpu::{Gpu, Slice, DEADLINE};
+use crate::graph::bind::WeightStore;
+use crate::graph::plan::{Builder, Target};
+use crate::graph::Graph;
+
+/// Evaluates `graph` on `n` images. `inputs` are (name, NHWC values); returns the
+/// NHWC values of the named outputs or taps, in order.
+///
+/// # Errors
+/// Inputs that do not fit, unreadable weights, or an adapter without the means.
+pub fn evaluate(
+    gpu: &Gpu,
+    graph: &Graph,
+    n: usize,
+    inputs: &[(&str, &[f32])],
+    outputs: &[&str],
+) -> Result<Vec<Vec<f32>>, EngineError> {
+    use wgpu::BufferUsages as U;
+    let target = Target { caps: gpu.caps(), limits: gpu.limits().clone(), name: gpu.info().name.clone() };
+    let mut builder = Builder::new(target, n);
+    let mut buffers = Vec::new();
+    let buffer = |name: &str, len: usize| -> Result<Slice, EngineError> {
+        let size = (len as u64 * 4).next_multiple_of(32);
+        let buffer = gpu.buffer(name, size, U::STORAGE | U::COPY_SRC | U::COPY_DST)?;
+        Ok(Slice { buffer, offset: 0, size })
+    };
+    let mut given = Vec::new();
+    for (name, values) in inputs {
+        let slice = buffer(name, values.len())?;
+        gpu.write(&slice.buffer, 0, bytemuck::cast_slice(values));
+        buffers.push(slice);
+        given.push((*name, builder.external(name)));
+    }
+    let mut wanted = Vec::new();
+    let mut lens = Vec::new();
+    for name in outputs {
+        let found = graph.outputs().iter().chain(graph.taps()).find(|(n, _)| n == name);
+        let (_, t) = found.ok_or_else(|| EngineError::Internal(format!("no output `{name}`")))?;
+        let len = n * graph.shape(*t).len();
+        buffers.push(buffer(name, len)?);
+        wanted.push((*name, builder.external(name)));
+        lens.push(len);
+    }
+    builder.segment("network", |b| b.network(graph, &given, &wanted))?;
+    let plan = builder.finish()?.bind(gpu, &WeightStore::default(), &buffers, |_, _| {})?;
+    let mut encoder = gpu.encoder();
+    plan.record(0, &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
+    let mut reads = Vec::new();
+    for (slice, len) in buffers[inputs.len()..].iter().zip(lens) {
+        let bytes = len as u64 * 4;
+        let to = gpu.buffer("readback", bytes, U::MAP_READ | U::COPY_DST)?;
+        encoder.copy_buffer_to_buffer(&slice.buffer, 0, &to, 0, bytes);
+        reads.push((to, bytes));
+    }
+    let index = gpu.submit(encoder)?;
+    gpu.wait(index, DEADLINE)?;
+    reads.iter().map(|(b, bytes)| Ok(bytemuck::cast_slice(&gpu.read(b, *bytes)?).to_vec())).collect()
+}

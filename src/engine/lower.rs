@@ -1,0 +1,425 @@
+//! A program's instructions as kernel calls.
+
+use super::{EngineError, NetGraph};
+use crate::diffusion::program::{
+    Coef, Instruction, Pointwise as F, Program, Reduce as R, Reg, Slot, Structure, Term,
+};
+use crate::graph::plan::{Buf, Builder};
+use crate::graph::GraphError;
+use crate::kernels::{
+    advance::Advance, copy_channels::CopyChannels, fill::Fill, mix, noise, pack::Pack, pointwise,
+    quantile::Quantile, reduce, select::Select, Call, Numbers,
+};
+use std::collections::HashMap;
+
+use super::expression;
+
+/// What the host writes before a batch: the step counter, the index of the first
+/// image and the seed, as words of one buffer.
+pub const COUNTER_WORDS: usize = 8;
+
+/// A lowered program, with what the executor must bring.
+pub struct Lowered {
+    /// For each step, the segments to run.
+    pub steps: Vec<Vec<usize>>,
+    /// The segment that packs the result to RGBA8.
+    pub pack: usize,
+    /// The table of numbers: a row of `stride` words a step.
+    pub numbers: Vec<u32>,
+    /// The buffers to bring.
+    pub externals: Externals,
+}
+
+/// External buffers in the order declared, with their bytes, and where the
+/// executor finds those it reads and writes.
+#[derive(Debug, Default)]
+pub struct Externals {
+    /// (label, bytes) in order.
+    pub sizes: Vec<(String, u64)>,
+    /// The counter.
+    pub counter: usize,
+    /// The table of numbers.
+    pub numbers: usize,
+    /// The slots, `[slot][n]`.
+    pub slots: usize,
+    /// Registers by [`Reg`].
+    pub registers: Vec<usize>,
+    /// Class inputs by [`Slot`].
+    pub labels: HashMap<Slot, usize>,
+    /// RGBA8 pixels, a word each, then a count of bad values per image.
+    pub pixels: usize,
+    /// Counts of values that are not finite, a word per image.
+    pub bad: usize,
+}
+
+/// Structure, the numbers that a kernel wants to know beforehand, and which of
+/// the step's equals it is.
+type Key = (Structure, Vec<u64>, usize);
+
+/// Reductions take their tolerances and quantiles as parameters.
+fn fixed_numbers(i: &Instruction) -> Vec<u64> {
+    match i {
+        Instruction::Reduce { .. } => i.numbers().into_iter().map(f64::to_bits).collect(),
+        _ => Vec::new(),
+    }
+}
+
+struct Lowering<'a> {
+    program: &'a Program,
+    nets: &'a [NetGraph],
+    n: usize,
+    externals: Externals,
+    bufs: Vec<Buf>,
+    counter: Buf,
+    table: Buf,
+    slots: Buf,
+    time: Buf,
+    stride: u32,
+}
+
+/// Lowers `program` for the builder's batch size.
+pub fn lower(builder: &mut Builder, program: &Program, nets: &[NetGraph]) -> Result<Lowered, EngineError> {
+    program.validate()?;
+    let n = builder.n();
+    // Instructions that differ in numbers alone share a segment. The same
+    // structure twice in a step needs two sets of numbers, hence the ordinal.
+    let mut seen: HashMap<Key, (usize, u32)> = HashMap::new();
+    let mut unique: Vec<&Instruction> = Vec::new();
+    let mut stride = 0u32;
+    let mut plan: Vec<Vec<(usize, Vec<u32>)>> = Vec::new();
+    for step in &program.steps {
+        let mut ordinals: HashMap<(Structure, Vec<u64>), usize> = HashMap::new();
+        let mut row = Vec::new();
+        for instruction in &step.instructions {
+            let (structure, fixed) = (instruction.structure(), fixed_numbers(instruction));
+            let ordinal = ordinals.entry((structure.clone(), fixed.clone())).or_insert(0);
+            let words = words(instruction);
+            let next = (unique.len(), stride);
+            let (id, _) = *seen.entry((structure, fixed, *ordinal)).or_insert_with(|| {
+                unique.push(instruction);
+                stride += words.len() as u32;
+                next
+            });
+            *ordinal += 1;
+            row.push((id, words));
+        }
+        plan.push(row);
+    }
+    let mut offsets = vec![0u32; unique.len()];
+    for (id, offset) in seen.values() {
+        offsets[*id] = *offset;
+    }
+    let stride = stride.max(1);
+    let mut numbers = vec![0u32; stride as usize * plan.len().max(1)];
+    for (row, step) in plan.iter().enumerate() {
+        for (id, words) in step {
+            let at = row * stride as usize + offsets[*id] as usize;
+            numbers[at..at + words.len()].copy_from_slice(words);
+        }
+    }
+
+    let mut l = Lowering::declare(builder, program, nets, n, stride, numbers.len());
+    let mut segments = Vec::with_capacity(unique.len());
+    for (instruction, offset) in unique.iter().zip(&offsets) {
+        let label = instruction.kind().to_string();
+        segments.push(builder.segment(&label, |b| l.instruction(b, instruction, *offset))?);
+    }
+    let advance = builder.segment("advance", |b| {
+        Advance::By(1).calls(b.caps(), l.counter).into_iter().for_each(|c| b.call("advance", c, None));
+        Ok(())
+    })?;
+    let pack = builder.segment("pack", |b| l.pack(b))?;
+    let steps = plan
+        .iter()
+        .map(|row| row.iter().map(|(id, _)| segments[*id]).chain([advance]).collect())
+        .collect();
+    Ok(Lowered { steps, pack, numbers, externals: l.externals })
+}
+
+/// An instruction's numbers as the kernels read them.
+fn words(instruction: &Instruction) -> Vec<u32> {
+    let f = |v: f64| (v as f32).to_bits();
+    match instruction {
+        Instruction::Mix { dst, terms, clamp } => {
+            let factor = |t: &Term| match t.coef {
+                Coef::Const(c) | Coef::SlotTimes(_, c) => c,
+                Coef::Slot(_) => 1.0,
+            };
+            let (own, others) = split_terms(*dst, terms);
+            let (lo, hi) = clamp.unwrap_or((0.0, 0.0));
+            let mut words: Vec<u32> = others.iter().map(|t| f(factor(t))).collect();
+            words.extend([f(own.map_or(0.0, factor)), f(lo), f(hi)]);
+            words
+        }
+        Instruction::Noise { draw, .. } => vec![*draw],
+        other => other.numbers().into_iter().map(f).collect(),
+    }
+}
+
+/// The term that reads `dst` itself, where it can be summed in place, and the others.
+fn split_terms(dst: Reg, terms: &[Term]) -> (Option<&Term>, Vec<&Term>) {
+    let plain = |t: &&Term| t.src == dst && matches!(t.coef, Coef::Const(_));
+    let in_place = terms.len() > 1 && terms.iter().filter(|t| t.src == dst).count() == 1;
+    let own = terms.iter().find(plain).filter(|_| in_place);
+    (own, terms.iter().filter(|t| own.is_none() || t.src != dst).collect())
+}
+
+impl<'a> Lowering<'a> {
+    fn declare(
+        builder: &mut Builder,
+        program: &'a Program,
+        nets: &'a [NetGraph],
+        n: usize,
+        stride: u32,
+        words: usize,
+    ) -> Self {
+        let mut externals = Externals::default();
+        let mut bufs = Vec::new();
+        let mut add = |label: &str, floats: usize| {
+            externals.sizes.push((label.to_string(), (floats as u64 * 4).max(4).next_multiple_of(32)));
+            bufs.push(builder.external(label));
+            bufs.len() - 1
+        };
+        let counter = add("step counter", COUNTER_WORDS);
+        let numbers = add("numbers", words);
+        let slots = add("slots", (program.slots.len() + expression::temporaries(program)).max(1) * n);
+        let time = add("time", n);
+        let registers: Vec<usize> =
+            program.registers.iter().map(|r| add(&format!("register {}", r.name), n * r.shape.len())).collect();
+        let labels = program.instructions().filter_map(|i| match i {
+            Instruction::Eval { label, .. } => *label,
+            _ => None,
+        });
+        let mut label_bufs = HashMap::new();
+        for slot in labels {
+            label_bufs.entry(slot).or_insert_with(|| add("label", n));
+        }
+        let out = program.registers[program.output.0 as usize].shape;
+        let pixels = add("pixels", n * out.pixels());
+        let bad = add("bad counts", n);
+        externals.counter = counter;
+        externals.numbers = numbers;
+        externals.slots = slots;
+        externals.registers = registers;
+        externals.labels = label_bufs;
+        externals.pixels = pixels;
+        externals.bad = bad;
+        Lowering {
+            program,
+            nets,
+            n,
+            counter: bufs[counter],
+            table: bufs[numbers],
+            slots: bufs[slots],
+            time: bufs[time],
+            externals,
+            bufs,
+            stride,
+        }
+    }
+
+    fn reg(&self, r: Reg) -> Buf {
+        self.bufs[self.externals.registers[r.0 as usize]]
+    }
+
+    fn len(&self, r: Reg) -> usize {
+        self.program.registers[r.0 as usize].shape.len()
+    }
+
+    fn numbers(&self, offset: u32) -> Numbers<Buf> {
+        Numbers { counter: self.counter, table: self.table, stride: self.stride, offset }
+    }
+
+    fn instruction(&mut self, b: &mut Builder, i: &Instruction, offset: u32) -> Result<(), GraphError> {
+        let caps = *b.caps();
+        let numbers = self.numbers(offset);
+        let n = self.n;
+        match i {
+            Instruction::Eval { .. } => return self.eval(b, i, &numbers),
+            Instruction::Mix { dst, terms, clamp } => {
+                let shape = self.program.registers[dst.0 as usize].shape;
+                let (own, others) = split_terms(*dst, terms);
+                let slot = |c: Coef| match c {
+                    Coef::Const(_) => None,
+                    Coef::Slot(s) | Coef::SlotTimes(s, _) => Some(s.0),
+                };
+                let call = mix::Mix {
+                    n,
+                    pixels: shape.pixels(),
+                    c: shape.c,
+                    terms: others
+                        .iter()
+                        .map(|t| mix::Term { channels: shape.c, from: 0, slot: slot(t.coef) })
+                        .collect(),
+                    accumulate: own.is_some(),
+                    clamp: clamp.is_some(),
+                };
+                let srcs: Vec<Buf> = others.iter().map(|t| self.reg(t.src)).collect();
+                let hazard = others.iter().any(|t| t.src == *dst);
+                self.write(b, "mix", *dst, hazard, |to| {
+                    call.calls(&caps, &srcs, to, &numbers, Some(self.slots))
+                })?;
+            }
+            Instruction::Pointwise { dst, f, srcs } => {
+                let (function, second) = match f {
+                    F::Mul => (pointwise::Function::Mul, Some(self.reg(srcs[1]))),
+                    F::Exp { .. } => (pointwise::Function::Exp, None),
+                    F::Tanh => (pointwise::Function::Tanh, None),
+                    F::Sqrt => (pointwise::Function::Sqrt, None),
+                    F::Clamp(s) => (pointwise::Function::ClampSlot(s.0), Some(self.slots)),
+                };
+                let call = pointwise::Pointwise { n, len: self.len(*dst), f: function };
+                let hazard = srcs.contains(dst);
+                self.write(b, "pointwise", *dst, hazard, |to| {
+                    call.calls(&caps, self.reg(srcs[0]), second, to, &numbers)
+                })?;
+            }
+            Instruction::Noise { dst, .. } => {
+                let table = b.weight(
+                    "@noise table".into(),
+                    Box::new(|| Ok(bytemuck::cast_slice(&noise::table_words()).to_vec())),
+                );
+                let call = noise::Noise { n, len: self.len(*dst), ..Default::default() };
+                self.write(b, "noise", *dst, false, |to| call.calls_tabled(&caps, table, to, &numbers))?;
+            }
+            Instruction::Reduce { slot, kind, srcs } => {
+                let len = srcs.first().map_or(0, |r| self.len(*r));
+                let srcs: Vec<Buf> = srcs.iter().map(|r| self.reg(*r)).collect();
+                for c in self.reduce(b, *slot, *kind, &srcs, len) {
+                    b.call("reduce", c, None);
+                }
+            }
+            Instruction::Scalar { slot, expr } => {
+                let temporaries = self.program.slots.len() as u32;
+                let (call, tables) = expression::compile(*slot, expr, &self.program.tables, temporaries);
+                let code = constant(b, "code", call.encode());
+                let tables = constant(b, "tables", tables.iter().map(|v| v.to_bits()).collect());
+                for c in call.calls(&caps, n, 0, code, tables, &numbers, self.slots) {
+                    b.call("scalar", c, None);
+                }
+            }
+            Instruction::Select { dst, cond, a, b: other } => {
+                let call = Select { n, len: self.len(*dst), slot: cond.0 };
+                let (a, o) = (self.reg(*a), self.reg(*other));
+                let hazard = i.reads().contains(dst);
+                self.write(b, "select", *dst, hazard, |to| call.calls(&caps, a, o, self.slots, to))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Lowering<'_> {
+    /// Emits calls that write `dst`. Where they also read it (`hazard`), they
+    /// write to scratch first: a dispatch never binds one buffer both ways.
+    fn write(
+        &self,
+        b: &mut Builder,
+        label: &str,
+        dst: Reg,
+        hazard: bool,
+        make: impl FnOnce(Buf) -> Vec<Call<Buf>>,
+    ) -> Result<(), GraphError> {
+        let shape = self.program.registers[dst.0 as usize].shape;
+        let label = format!("{label} {}", self.program.registers[dst.0 as usize].name);
+        let target = self.reg(dst);
+        let to = if hazard { b.scratch(&label, self.n * shape.len())? } else { target };
+        let calls = make(to);
+        let last = calls.len().saturating_sub(1);
+        for (i, c) in calls.into_iter().enumerate() {
+            b.call(&label, c, (i == last).then_some((to, shape.len())));
+        }
+        if hazard {
+            let copy = CopyChannels {
+                pixels: self.n * shape.pixels(),
+                c: shape.c,
+                src_c: shape.c,
+                dst_c: shape.c,
+                ..Default::default()
+            };
+            let caps = *b.caps();
+            copy.calls(&caps, to, target).into_iter().for_each(|c| b.call(&label, c, None));
+        }
+        Ok(())
+    }
+
+    fn reduce(&self, b: &Builder, slot: Slot, kind: R, srcs: &[Buf], len: usize) -> Vec<Call<Buf>> {
+        let (n, slot) = (self.n, slot.0);
+        let sum = |sum, scale, root| {
+            reduce::Reduce { n, len, slot, scale, root, sum }.calls(b.caps(), srcs, self.slots)
+        };
+        match kind {
+            R::SumSquares => sum(reduce::Sum::Squares, 1.0, false),
+            R::Dot => sum(reduce::Sum::Dot, 1.0, false),
+            R::WeightedError { atol, rtol } => {
+                let error = reduce::Sum::Error { atol: atol as f32, rtol: rtol as f32 };
+                sum(error, 1.0 / len.max(1) as f32, true)
+            }
+            R::QuantileAbs(q) => {
+                let quantile = Quantile { n, len, slot, q, least: 0.0, most: f32::MAX };
+                quantile.calls(b.caps(), srcs[0], self.slots)
+            }
+        }
+    }
+
+    fn eval(&self, b: &mut Builder, i: &Instruction, numbers: &Numbers<Buf>) -> Result<(), GraphError> {
+        let Instruction::Eval { net, inputs, label, outs, .. } = i else {
+            return Err(GraphError::Internal("not an evaluation".into()));
+        };
+        let caps = *b.caps();
+        let missing = |what: &str| GraphError::Internal(format!("the network has no {what}"));
+        let graph = self.nets.get(*net).ok_or_else(|| missing("graph"))?;
+        let mut given: Vec<(&str, Buf)> =
+            graph.images.iter().map(String::as_str).zip(inputs.iter().map(|r| self.reg(*r))).collect();
+        if let Some(time) = &graph.time {
+            let fill = Fill { n: self.n, at: 0 };
+            fill.calls(&caps, self.time, numbers).into_iter().for_each(|c| b.call("time", c, None));
+            given.push((time, self.time));
+        }
+        match (&graph.label, label) {
+            (Some(name), Some(slot)) => given.push((name, self.bufs[self.externals.labels[slot]])),
+            (None, None) => {}
+            _ => return Err(missing("matching class input")),
+        }
+        let output = self.program.nets[*net].output;
+        if let [only] = &outs[..] {
+            if only.channels == (0..output.c) {
+                return b.network(&graph.graph, &given, &[(&graph.output, self.reg(only.dst))]);
+            }
+        }
+        // Ranges of channels: the output goes to scratch and is taken apart.
+        let whole = b.scratch("network output", self.n * output.len())?;
+        b.network(&graph.graph, &given, &[(&graph.output, whole)])?;
+        for out in outs {
+            let copy = CopyChannels {
+                pixels: self.n * output.pixels(),
+                c: out.channels.len(),
+                src_c: output.c,
+                src_at: out.channels.start,
+                dst_c: out.channels.len(),
+                dst_at: 0,
+            };
+            let result = Some((self.reg(out.dst), self.len(out.dst)));
+            for c in copy.calls(&caps, whole, self.reg(out.dst)) {
+                b.call("network output", c, result);
+            }
+        }
+        Ok(())
+    }
+
+    fn pack(&self, b: &mut Builder) -> Result<(), GraphError> {
+        let out = self.program.output;
+        let shape = self.program.registers[out.0 as usize].shape;
+        let pack = Pack { n: self.n, pixels: shape.pixels(), c: shape.c };
+        let caps = *b.caps();
+        let (pixels, bad) = (self.bufs[self.externals.pixels], self.bufs[self.externals.bad]);
+        pack.calls(&caps, self.reg(out), pixels, bad).into_iter().for_each(|c| b.call("pack", c, None));
+        Ok(())
+    }
+}
+
+/// Words that never change, shared by their contents.
+fn constant(b: &mut Builder, what: &str, words: Vec<u32>) -> Buf {
+    let key = format!("@{what} {:016x} {}", noise::fnv(words.iter().copied()), words.len());
+    b.weight(key, Box::new(move || Ok(bytemuck::cast_slice(&words).to_vec())))
+}

@@ -1,0 +1,63 @@
+//! Floor 7: where networks and programs meet.
+//!
+//! A program's instructions and the networks they evaluate are lowered into one
+//! [`Plan`](crate::graph::plan::Plan): one memory plan, one list of dispatches.
+//! Instructions that differ only in numbers (time, coefficients, draw) are
+//! lowered once; their numbers lie in a table with a row per step, and a counter
+//! on the GPU says which row is meant. The whole loop is then a list of segments
+//! that the host submits without looking at anything in between.
+
+mod check;
+mod evaluate;
+mod expression;
+mod lower;
+mod run;
+
+pub use check::BadOrigin;
+pub use evaluate::evaluate;
+pub use run::{Batch, Executable, Pixels, Run, Status};
+
+use crate::graph::{Graph, GraphError};
+
+/// A network of a program: the graph and the names of its tensors.
+#[derive(Clone, Debug)]
+pub struct NetGraph {
+    /// The network, with its fusions done.
+    pub graph: Graph,
+    /// Names of the image inputs, in the program's order.
+    pub images: Vec<String>,
+    /// Name of the time input.
+    pub time: Option<String>,
+    /// Name of the class input.
+    pub label: Option<String>,
+    /// Name of the output.
+    pub output: String,
+}
+
+/// Errors of floor 7.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The program is malformed.
+    #[error(transparent)]
+    Program(#[from] crate::diffusion::program::ProgramError),
+    /// Planning failed.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The device failed.
+    #[error(transparent)]
+    Gpu(#[from] crate::gpu::GpuError),
+    /// A result is not a number: the model's weights or the options are to blame.
+    #[error("image {image}: {count} values are NaN or infinite. {origin}")]
+    NotFinite {
+        /// The image's index.
+        image: u64,
+        /// How many of its values.
+        count: u32,
+        /// Where they came from.
+        origin: BadOrigin,
+    },
+    /// A mistake in this library; please report it.
+    #[error("internal error (please report it): {0}")]
+    Internal(String),
+}

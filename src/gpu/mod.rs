@@ -1,0 +1,308 @@
+//! Floor 0: the device. Open or adopt one, make buffers and pipelines, submit
+//! and wait. All wgpu calls of the library are made on this floor.
+
+mod adapters;
+mod error;
+mod kernel;
+mod record;
+
+pub use adapters::{caps, list, Found, Options};
+pub use error::GpuError;
+pub use kernel::CompiledKernel;
+pub use record::{BoundDispatch, Slice};
+
+use crate::kernels::{Caps, Kernel, Variant};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// How long one wait may last before it is an error. Generous: lavapipe compiles
+/// a kernel at its first dispatch.
+pub const DEADLINE: Duration = Duration::from_secs(180);
+
+/// A device, its queue, and the kernels compiled for it. Cheap to clone; may be
+/// shared by threads.
+#[derive(Clone, Debug)]
+pub struct Gpu(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    limits: wgpu::Limits,
+    caps: Caps,
+    kernels: Mutex<HashMap<(usize, usize), Arc<CompiledKernel>>>,
+    lost: Arc<AtomicBool>,
+    bytes_up: AtomicU64,
+    bytes_down: AtomicU64,
+    maps: AtomicU64,
+    submissions: AtomicU64,
+}
+
+/// What went over the bus and how often the host asked, since the device was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Command submissions.
+    pub submissions: u64,
+    /// Buffers mapped for reading.
+    pub maps: u64,
+    /// Bytes written by the host.
+    pub bytes_up: u64,
+    /// Bytes read by the host.
+    pub bytes_down: u64,
+}
+
+impl Gpu {
+    /// Opens the adapter that `options` name, with all the limits that it has.
+    ///
+    /// # Errors
+    /// No adapter, none that matches, or one that gives no device.
+    pub fn open(options: &Options) -> Result<Gpu, GpuError> {
+        pollster::block_on(Self::open_async(options))
+    }
+
+    /// [`Gpu::open`] without blocking.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`].
+    pub async fn open_async(options: &Options) -> Result<Gpu, GpuError> {
+        let found = adapters::choose(options).await?;
+        let (features, limits) = if options.core_only {
+            (wgpu::Features::empty(), wgpu::Limits::defaults())
+        } else {
+            (found.adapter.features() & adapters::wanted_features(), found.adapter.limits())
+        };
+        let (device, queue) = found
+            .adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("undiffuse"),
+                required_features: features,
+                required_limits: limits,
+                experimental_features: wgpu::ExperimentalFeatures::disabled(),
+                memory_hints: wgpu::MemoryHints::Performance,
+                trace: wgpu::Trace::Off,
+            })
+            .await
+            .map_err(|e| GpuError::Device { adapter: found.info.name.clone(), message: e.to_string() })?;
+        let lost = Arc::new(AtomicBool::new(false));
+        let flag = lost.clone();
+        device.set_device_lost_callback(move |_, message| {
+            flag.store(true, Ordering::SeqCst);
+            tracing::warn!(message, "device lost");
+        });
+        // Our own calls run in error scopes; what still arrives here is a bug
+        // to be told of, never a panic in the user's program.
+        device.on_uncaptured_error(Arc::new(|e| tracing::error!(%e, "uncaptured GPU error")));
+        Ok(Self::new(device, queue, lost))
+    }
+
+    /// Uses a device that the application owns. The features and limits that the
+    /// application asked for are what the engine plans within; its error and
+    /// loss handlers stay in place.
+    pub fn adopt(device: wgpu::Device, queue: wgpu::Queue) -> Gpu {
+        Self::new(device, queue, Arc::new(AtomicBool::new(false)))
+    }
+
+    fn new(device: wgpu::Device, queue: wgpu::Queue, lost: Arc<AtomicBool>) -> Gpu {
+        let info = device.adapter_info();
+        let caps = adapters::caps(&info, device.features());
+        let limits = device.limits();
+        Gpu(Arc::new(Inner {
+            device,
+            queue,
+            info,
+            limits,
+            caps,
+            kernels: Mutex::default(),
+            lost,
+            bytes_up: AtomicU64::new(0),
+            bytes_down: AtomicU64::new(0),
+            maps: AtomicU64::new(0),
+            submissions: AtomicU64::new(0),
+        }))
+    }
+
+    /// The wgpu device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.0.device
+    }
+
+    /// The wgpu queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.0.queue
+    }
+
+    /// The adapter's description.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.0.info
+    }
+
+    /// The device's limits.
+    pub fn limits(&self) -> &wgpu::Limits {
+        &self.0.limits
+    }
+
+    /// What kernels may use.
+    pub fn caps(&self) -> Caps {
+        self.0.caps
+    }
+
+    /// What was moved and asked so far.
+    pub fn counters(&self) -> Counters {
+        let get = |a: &AtomicU64| a.load(Ordering::Relaxed);
+        Counters {
+            submissions: get(&self.0.submissions),
+            maps: get(&self.0.maps),
+            bytes_up: get(&self.0.bytes_up),
+            bytes_down: get(&self.0.bytes_down),
+        }
+    }
+
+    /// A compiled variant, from the cache or made now.
+    ///
+    /// # Errors
+    /// The variant needs more than the device has, or its text is wrong (a bug).
+    pub fn kernel(
+        &self,
+        kernel: &'static Kernel,
+        variant: &'static Variant,
+    ) -> Result<Arc<CompiledKernel>, GpuError> {
+        let key = (kernel as *const _ as usize, variant as *const _ as usize);
+        if let Some(found) = lock(&self.0.kernels).get(&key) {
+            return Ok(found.clone());
+        }
+        let made = Arc::new(CompiledKernel::new(self, kernel, variant)?);
+        Ok(lock(&self.0.kernels).entry(key).or_insert(made).clone())
+    }
+
+    /// A buffer for storage, copies both ways and, with `uniform`, parameters.
+    /// New buffers are zero.
+    ///
+    /// # Errors
+    /// Larger than the device allows, or out of memory.
+    pub fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
+        let size = bytes.max(4).next_multiple_of(4);
+        if size > self.0.limits.max_buffer_size {
+            return Err(self.limit(label, "max_buffer_size", size, self.0.limits.max_buffer_size));
+        }
+        self.scoped(label, size, |device| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        })
+    }
+
+    /// The error for a limit that `what` exceeds.
+    pub fn limit(&self, what: &str, limit: &'static str, wanted: u64, found: u64) -> GpuError {
+        GpuError::Limit {
+            adapter: self.0.info.name.clone(),
+            what: what.to_string(),
+            limit,
+            wanted,
+            found,
+            advice: "Use a smaller --batch, a smaller model or another --adapter",
+        }
+    }
+
+    /// Writes `data` (a multiple of 4 bytes) before the next submission.
+    pub fn write(&self, buffer: &wgpu::Buffer, offset: u64, data: &[u8]) {
+        self.0.bytes_up.fetch_add(data.len() as u64, Ordering::Relaxed);
+        self.0.queue.write_buffer(buffer, offset, data);
+    }
+
+    /// Submits commands.
+    ///
+    /// # Errors
+    /// The device is lost, or the commands are wrong (a bug).
+    pub fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<wgpu::SubmissionIndex, GpuError> {
+        self.0.submissions.fetch_add(1, Ordering::Relaxed);
+        let index = self.scoped("submit", 0, |_| self.0.queue.submit([encoder.finish()]))?;
+        self.alive()?;
+        Ok(index)
+    }
+
+    /// Waits until a submission is done, at most until `deadline`.
+    ///
+    /// # Errors
+    /// Timeout or a lost device.
+    pub fn wait(&self, index: wgpu::SubmissionIndex, deadline: Duration) -> Result<(), GpuError> {
+        let poll = wgpu::PollType::Wait { submission_index: Some(index), timeout: Some(deadline) };
+        match self.0.device.poll(poll) {
+            Ok(_) => self.alive(),
+            Err(wgpu::PollError::Timeout) => {
+                Err(GpuError::Timeout { what: "its submitted work", deadline })
+            }
+            Err(e) => Err(GpuError::Lost(e.to_string())),
+        }
+    }
+
+    /// Maps `bytes` of a `MAP_READ` buffer, waits for them and copies them out.
+    ///
+    /// # Errors
+    /// Timeout or a lost device.
+    pub fn read(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>, GpuError> {
+        self.0.maps.fetch_add(1, Ordering::Relaxed);
+        self.0.bytes_down.fetch_add(bytes, Ordering::Relaxed);
+        let (send, receive) = std::sync::mpsc::channel();
+        buffer.map_async(wgpu::MapMode::Read, 0..bytes, move |r| {
+            let _ = send.send(r);
+        });
+        let start = Instant::now();
+        loop {
+            match receive.try_recv() {
+                Ok(Ok(())) => break,
+                Ok(Err(e)) => return Err(GpuError::Lost(e.to_string())),
+                Err(_) if start.elapsed() > DEADLINE => {
+                    return Err(GpuError::Timeout { what: "the readback", deadline: DEADLINE })
+                }
+                Err(_) => {
+                    let poll = wgpu::PollType::Wait { submission_index: None, timeout: Some(DEADLINE) };
+                    self.0.device.poll(poll).map_err(|e| GpuError::Lost(e.to_string()))?;
+                    self.alive()?;
+                }
+            }
+        }
+        let view = buffer.get_mapped_range(0..bytes).map_err(|e| GpuError::Internal(e.to_string()))?;
+        let data = view.to_vec();
+        drop(view);
+        buffer.unmap();
+        Ok(data)
+    }
+
+    /// Fails where the device is known to be lost.
+    fn alive(&self) -> Result<(), GpuError> {
+        if self.0.lost.load(Ordering::SeqCst) {
+            return Err(GpuError::Lost("the driver reported it".into()));
+        }
+        Ok(())
+    }
+
+    /// Runs wgpu calls so that their errors become ours.
+    fn scoped<T>(&self, what: &str, bytes: u64, f: impl FnOnce(&wgpu::Device) -> T) -> Result<T, GpuError> {
+        let device = &self.0.device;
+        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let made = f(device);
+        let internal = pollster::block_on(internal.pop());
+        let memory = pollster::block_on(memory.pop());
+        let validation = pollster::block_on(validation.pop());
+        if memory.is_some() {
+            return Err(GpuError::OutOfMemory { what: what.to_string(), bytes });
+        }
+        match validation.or(internal) {
+            Some(e) => Err(GpuError::Internal(format!("{what}: {e}"))),
+            None => Ok(made),
+        }
+    }
+}
+
+/// A mutex that a panicking thread left is still usable: the maps are insert-only.
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

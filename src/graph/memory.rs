@@ -1,0 +1,133 @@
+//! The memory plan: every intermediate placed by lifetime.
+//!
+//! Rules. Two tensors that are alive at once do not overlap. A tensor that a
+//! dispatch writes never lies in the same buffer as one that it reads: wgpu
+//! tracks usage by whole buffers. No buffer exceeds the adapter's limit.
+
+/// What must be placed: bytes, and the first and last call that touches it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Bytes.
+    pub size: u64,
+    /// The first call.
+    pub first: usize,
+    /// The last call.
+    pub last: usize,
+}
+
+/// Where a block lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Which buffer.
+    pub buffer: usize,
+    /// Bytes from its start.
+    pub offset: u64,
+}
+
+/// Buffers and places.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// The size of each buffer in bytes.
+    pub buffers: Vec<u64>,
+    /// The place of each block, in the order given.
+    pub places: Vec<Place>,
+}
+
+/// Places blocks, the largest first, each where it makes its buffer grow least.
+/// `apart` lists pairs that may not share a buffer. Offsets are multiples of `align`.
+pub fn place(blocks: &[Block], apart: &[(usize, usize)], align: u64, max_buffer: u64) -> Layout {
+    let mut enemies = vec![Vec::new(); blocks.len()];
+    for &(a, b) in apart {
+        enemies[a].push(b);
+        enemies[b].push(a);
+    }
+    let mut order: Vec<usize> = (0..blocks.len()).collect();
+    order.sort_by_key(|&i| (std::cmp::Reverse(blocks[i].size), i));
+    let mut layout = Layout { buffers: Vec::new(), places: vec![Place::default(); blocks.len()] };
+    let mut members: Vec<Vec<usize>> = Vec::new();
+    for i in order {
+        let block = blocks[i];
+        let mut best: Option<(u64, Place)> = None;
+        for (b, inside) in members.iter().enumerate() {
+            if inside.iter().any(|m| enemies[i].contains(m)) {
+                continue;
+            }
+            let offset = lowest_gap(block, inside, blocks, &layout.places, align);
+            let end = offset + block.size;
+            let growth = end.saturating_sub(layout.buffers[b]);
+            if (end <= max_buffer || growth == 0) && best.is_none_or(|(g, _)| growth < g) {
+                best = Some((growth, Place { buffer: b, offset }));
+            }
+        }
+        let place = best.map_or_else(
+            || {
+                layout.buffers.push(0);
+                members.push(Vec::new());
+                Place { buffer: layout.buffers.len() - 1, offset: 0 }
+            },
+            |b| b.1,
+        );
+        layout.places[i] = place;
+        layout.buffers[place.buffer] = layout.buffers[place.buffer].max(place.offset + block.size);
+        members[place.buffer].push(i);
+    }
+    layout
+}
+
+/// The lowest offset at which `block` meets none of the blocks alive with it.
+fn lowest_gap(block: Block, inside: &[usize], blocks: &[Block], places: &[Place], align: u64) -> u64 {
+    let mut taken: Vec<(u64, u64)> = inside
+        .iter()
+        .filter(|&&m| blocks[m].first <= block.last && block.first <= blocks[m].last)
+        .map(|&m| (places[m].offset, places[m].offset + blocks[m].size))
+        .collect();
+    taken.sort_unstable();
+    let mut at = 0u64;
+    for (start, end) in taken {
+        if at + block.size <= start {
+            break;
+        }
+        at = at.max(end.next_multiple_of(align));
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_overlap_and_the_written_apart_from_the_read(
+            raw in prop::collection::vec((1u64..5000, 0usize..40, 0usize..12), 1..60),
+            pairs in prop::collection::vec((0usize..60, 0usize..60), 0..60),
+        ) {
+            let blocks: Vec<Block> =
+                raw.iter().map(|&(size, first, len)| Block { size, first, last: first + len }).collect();
+            let apart: Vec<_> =
+                pairs.into_iter().filter(|&(a, b)| a != b && a < blocks.len() && b < blocks.len()).collect();
+            let layout = place(&blocks, &apart, 256, 12_000);
+            for &(a, b) in &apart {
+                prop_assert_ne!(layout.places[a].buffer, layout.places[b].buffer);
+            }
+            for (i, (a, p)) in blocks.iter().zip(&layout.places).enumerate() {
+                prop_assert_eq!(p.offset % 256, 0);
+                prop_assert!(p.offset + a.size <= layout.buffers[p.buffer]);
+                prop_assert!(layout.buffers[p.buffer] <= 12_000);
+                for (b, q) in blocks.iter().zip(&layout.places).skip(i + 1) {
+                    let together = a.first <= b.last && b.first <= a.last && p.buffer == q.buffer;
+                    let apart = p.offset + a.size <= q.offset || q.offset + b.size <= p.offset;
+                    prop_assert!(!together || apart);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_needs_two_buffers_of_one_tensor() {
+        let blocks: Vec<Block> = (0..10).map(|i| Block { size: 1024, first: i, last: i + 1 }).collect();
+        let apart: Vec<_> = (0..9).map(|i| (i, i + 1)).collect();
+        assert_eq!(place(&blocks, &apart, 256, u64::MAX).buffers, vec![1024, 1024]);
+    }
+}

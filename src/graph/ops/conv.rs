@@ -1,0 +1,133 @@
+//! Convolution and linear layers with what is fused into their store.
+
+use super::Op;
+use crate::graph::plan::Lower;
+use crate::graph::GraphError;
+use crate::kernels::conv::{Conv, ConvBuffers};
+use crate::shape::Shape;
+use crate::weights::Param;
+
+/// `(conv(x) + bias [+ temb] [+ res]) * scale`. Inputs: `x`, then `temb` (a
+/// vector of `co`) and `res` (the output's shape) where present.
+#[derive(Clone, Debug)]
+pub struct Conv2d {
+    weight: Param,
+    bias: Option<Param>,
+    stride: usize,
+    padding: [usize; 4],
+    /// Whether a per-image vector is added (input 1).
+    pub temb: bool,
+    /// Whether a tensor of the output's shape is added (the last input).
+    pub residual: bool,
+    /// The factor at the end.
+    pub scale: f64,
+}
+
+impl Conv2d {
+    /// Weight `[co, ci, kh, kw]`, or `[co, ci]` for a linear layer; padding
+    /// `[top, bottom, left, right]`.
+    pub fn new(weight: Param, bias: Option<Param>, stride: usize, padding: [usize; 4]) -> Self {
+        Self { weight, bias, stride, padding, temb: false, residual: false, scale: 1.0 }
+    }
+
+    /// `[co, ci, kh, kw]`.
+    fn dims(&self) -> Result<[usize; 4], String> {
+        match *self.weight.shape() {
+            [co, ci] => Ok([co, ci, 1, 1]),
+            [co, ci, kh, kw] => Ok([co, ci, kh, kw]),
+            ref other => Err(format!("weight `{}` has shape {other:?}", self.weight.name())),
+        }
+    }
+
+    fn kernel(&self, n: usize, x: Shape, y: Shape) -> Result<Conv, String> {
+        let [_, _, kh, kw] = self.dims()?;
+        Ok(Conv {
+            n,
+            h: x.h,
+            w: x.w,
+            ci: x.c,
+            oh: y.h,
+            ow: y.w,
+            co: y.c,
+            kh,
+            kw,
+            stride: self.stride,
+            pad_top: self.padding[0],
+            pad_left: self.padding[2],
+            scale: self.scale as f32,
+        })
+    }
+}
+
+impl Op for Conv2d {
+    fn name(&self) -> &'static str {
+        if self.weight.shape().len() == 2 {
+            "linear"
+        } else {
+            "conv2d"
+        }
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        let wanted = 1 + usize::from(self.temb) + usize::from(self.residual);
+        if inputs.len() != wanted {
+            return Err(format!("takes {wanted} inputs, got {}", inputs.len()));
+        }
+        let x = inputs[0];
+        let [co, ci, kh, kw] = self.dims()?;
+        if x.c != ci {
+            return Err(format!("weight `{}` takes {ci} channels, the input has {}", self.weight.name(), x.c));
+        }
+        if let Some(b) = self.bias.as_ref().filter(|b| *b.shape() != [co]) {
+            return Err(format!("bias `{}` has shape {:?}, wanted [{co}]", b.name(), b.shape()));
+        }
+        let [top, bottom, left, right] = self.padding;
+        let out = |size: usize, before: usize, after: usize, k: usize| {
+            (size + before + after)
+                .checked_sub(k)
+                .filter(|_| self.stride > 0 && k > 0)
+                .map(|rest| rest / self.stride + 1)
+                .ok_or_else(|| format!("a kernel of {kh} x {kw} does not fit into {} x {}", x.h, x.w))
+        };
+        let y = Shape::new(out(x.h, top, bottom, kh)?, out(x.w, left, right, kw)?, co);
+        if self.temb && inputs[1] != Shape::vector(co) {
+            return Err(format!("a vector of {co} is added to every pixel"));
+        }
+        if self.residual && inputs[wanted - 1] != y {
+            return Err(format!("a residual of shape {y} is added"));
+        }
+        Ok(y)
+    }
+
+    fn macs(&self, inputs: &[Shape], output: Shape) -> u64 {
+        self.kernel(1, inputs[0], output).map_or(0, |k| k.macs())
+    }
+
+    fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
+        let conv = self.kernel(cx.n(), cx.shape(0), cx.output_shape()).map_err(GraphError::Internal)?;
+        let (kernel, variant) = conv.choose(cx.caps());
+        let layout = format!("{}/{}", kernel.name, variant.name);
+        let weight = cx.weight(&self.weight, &layout, move |w| conv.pack(kernel, variant, &w))?;
+        let bias = match &self.bias {
+            Some(b) => cx.weight(b, &layout, move |b| conv.pack_bias(kernel, variant, Some(&b)))?,
+            None => {
+                let zeros = conv.pack_bias(kernel, variant, None);
+                cx.constant(&format!("zeros.{}", zeros.len()), move || zeros)?
+            }
+        };
+        let call = conv.call(
+            (kernel, variant),
+            ConvBuffers {
+                x: cx.input(0),
+                weight,
+                bias,
+                temb: self.temb.then(|| cx.input(1)),
+                res: self.residual.then(|| cx.input(1 + usize::from(self.temb))),
+                dummy: cx.constant("dummy", || vec![0.0; 8])?,
+                y: cx.output(),
+            },
+        );
+        cx.call(call);
+        Ok(())
+    }
+}

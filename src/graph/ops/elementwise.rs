@@ -1,0 +1,108 @@
+//! Element-by-element ops: activations, sums, factors.
+
+use super::{arity, Op};
+use crate::graph::plan::Lower;
+use crate::graph::GraphError;
+use crate::kernels::activation::Activation;
+use crate::kernels::elementwise::{self as kernel, Second};
+use crate::shape::Shape;
+
+/// Which function.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// `act(x)`.
+    Act(Activation),
+    /// `a + b`; `b` of the same shape or a vector per image.
+    Add,
+    /// `x mul + add`.
+    Affine {
+        /// The factor.
+        mul: f64,
+        /// The constant.
+        add: f64,
+    },
+    /// `x (1 + scale) + shift`; the second input is `[scale, shift]`.
+    ScaleShift,
+    /// `x / t`, one `t` per image.
+    DivImage,
+}
+
+/// A function of one or two tensors, element by element.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Elementwise {
+    /// The function.
+    pub kind: Kind,
+}
+
+impl Op for Elementwise {
+    fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::Act(_) => "activation",
+            Kind::Add => "add",
+            Kind::Affine { .. } => "affine",
+            Kind::ScaleShift => "scale_shift",
+            Kind::DivImage => "div_image",
+        }
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        let (x, second, wanted) = match self.kind {
+            Kind::Act(_) | Kind::Affine { .. } => return arity(inputs).map(|[x]| x),
+            Kind::Add => {
+                let [a, b] = arity(inputs)?;
+                if a == b {
+                    return Ok(a);
+                }
+                (a, b, Shape::vector(a.c))
+            }
+            Kind::ScaleShift => {
+                let [x, emb] = arity(inputs)?;
+                (x, emb, Shape::vector(2 * x.c))
+            }
+            Kind::DivImage => {
+                let [x, t] = arity(inputs)?;
+                (x, t, Shape::vector(1))
+            }
+        };
+        if second != wanted {
+            return Err(format!("the second input must be {wanted}"));
+        }
+        Ok(x)
+    }
+
+    fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
+        let shape = cx.output_shape();
+        let mut call = kernel::Elementwise {
+            n: cx.n(),
+            pixels: shape.pixels(),
+            c: shape.c,
+            ca: 1.0,
+            cb: 1.0,
+            ..Default::default()
+        };
+        let mut b = None;
+        match self.kind {
+            Kind::Act(act) => call.activation = act,
+            Kind::Affine { mul, add } => (call.ca, call.d) = (mul as f32, add as f32),
+            Kind::Add => {
+                let second = cx.shape(1);
+                call.second = if second == shape {
+                    Second::Same
+                } else {
+                    Second::Vector { channels: shape.c, at: 0 }
+                };
+                b = Some(cx.input(1));
+            }
+            Kind::ScaleShift => {
+                call.second = Second::ScaleShift { channels: 2 * shape.c, at: 0 };
+                b = Some(cx.input(1));
+            }
+            Kind::DivImage => {
+                call.second = Second::Over;
+                b = Some(cx.input(1));
+            }
+        }
+        cx.calls(call.calls(cx.caps(), cx.input(0), b, cx.output()));
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! Ops: one file each with the struct, its shape rule, its cost and its lowering
+//! to kernels.
+
+pub mod attention;
+pub mod concat;
+pub mod conv;
+pub mod elementwise;
+pub mod embed;
+pub mod fir;
+pub mod group_norm;
+pub mod resample;
+pub mod time;
+
+use super::plan::Lower;
+use super::GraphError;
+use crate::shape::Shape;
+use std::any::Any;
+use std::fmt::Debug;
+
+/// An operation on tensors.
+pub trait Op: Debug + Send + Sync + Any {
+    /// The name in labels and errors.
+    fn name(&self) -> &'static str;
+
+    /// The shape of the result, or the rule that the inputs break.
+    ///
+    /// # Errors
+    /// Says what was wanted and found.
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String>;
+
+    /// Multiply-adds for one image; 0 for ops that only move or touch numbers.
+    fn macs(&self, inputs: &[Shape], output: Shape) -> u64 {
+        let _ = (inputs, output);
+        0
+    }
+
+    /// Emits the kernel calls.
+    ///
+    /// # Errors
+    /// Weights that cannot be read, or an adapter without the means.
+    fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError>;
+}
+
+/// The op as a concrete type, for passes.
+pub(crate) fn downcast<T: Op>(op: &dyn Op) -> Option<&T> {
+    (op as &dyn Any).downcast_ref::<T>()
+}
+
+/// Refuses another number of inputs than an op has.
+fn arity<const N: usize>(inputs: &[Shape]) -> Result<[Shape; N], String> {
+    inputs.try_into().map_err(|_| format!("takes {N} inputs, got {}", inputs.len()))
+}

@@ -1,0 +1,42 @@
+//! A convolution takes the addition of a time embedding or a residual, and a
+//! factor, into its store.
+
+use super::{Fused, Pass};
+use crate::graph::ops::conv::Conv2d;
+use crate::graph::ops::downcast;
+use crate::graph::ops::elementwise::{Elementwise, Kind};
+use crate::graph::{Graph, Node};
+use crate::shape::Shape;
+use std::sync::Arc;
+
+pub(super) static PASS: Pass = Pass { name: "conv_epilogue", rule };
+
+fn rule(graph: &Graph, producer: &Node, consumer: &Node) -> Option<Fused> {
+    let mut conv = downcast::<Conv2d>(&*producer.op)?.clone();
+    let pointwise = downcast::<Elementwise>(&*consumer.op)?;
+    let mut inputs = producer.inputs.clone();
+    match pointwise.kind {
+        Kind::Affine { mul, add } if add == 0.0 => conv.scale *= mul,
+        // What is added must come before the factor.
+        Kind::Add if conv.scale == 1.0 => {
+            let y = producer.output;
+            let (a, b) = (consumer.inputs[0], consumer.inputs[1]);
+            let other = if a == y { b } else { a };
+            if other == y {
+                return None;
+            }
+            let (to, from) = (graph.shape(y), graph.shape(other));
+            if from == to && !conv.residual {
+                conv.residual = true;
+                inputs.push(other);
+            } else if from == Shape::vector(to.c) && a == y && !conv.temb {
+                conv.temb = true;
+                inputs.insert(1, other);
+            } else {
+                return None;
+            }
+        }
+        _ => return None,
+    }
+    Some((Arc::new(conv), inputs))
+}

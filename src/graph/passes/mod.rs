@@ -1,0 +1,79 @@
+//! Fusions: one file each, one line in [`ALL`].
+//!
+//! A pass is a rule about two nodes, a producer whose result only the consumer
+//! reads. Where the rule applies, one node takes the place of the consumer, so
+//! that everything it reads is already there.
+
+mod conv_epilogue;
+mod norm_epilogue;
+
+use super::{Graph, Node, Op, Tensor};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What a rule makes of two nodes: an op and its inputs.
+pub type Fused = (Arc<dyn Op>, Vec<Tensor>);
+
+/// A fusion.
+#[derive(Clone, Copy, Debug)]
+pub struct Pass {
+    /// Its name, that of its file.
+    pub name: &'static str,
+    /// Fuses a producer into its only consumer, or declines.
+    pub rule: fn(&Graph, producer: &Node, consumer: &Node) -> Option<Fused>,
+}
+
+/// Every pass, in the order run.
+pub static ALL: &[Pass] = &[norm_epilogue::PASS, conv_epilogue::PASS];
+
+/// Runs all passes and drops nodes that nothing reads.
+pub fn run(graph: &Graph) -> Graph {
+    let mut graph = without_dead(graph.clone());
+    for pass in ALL {
+        while step(&mut graph, pass) {}
+    }
+    graph
+}
+
+/// Applies a pass once over the graph; says whether anything changed.
+fn step(graph: &mut Graph, pass: &Pass) -> bool {
+    let mut changed = false;
+    let mut uses = graph.uses();
+    let mut nodes: Vec<Option<Node>> = graph.nodes.iter().cloned().map(Some).collect();
+    let maker: HashMap<Tensor, usize> = graph.nodes.iter().enumerate().map(|(i, n)| (n.output, i)).collect();
+    for i in 0..nodes.len() {
+        let Some(consumer) = nodes[i].clone() else { continue };
+        // The last made first: of two convolutions that are added, the second
+        // can take the first as its residual.
+        let mut producers: Vec<usize> = consumer
+            .inputs
+            .iter()
+            .filter(|t| uses[t.0 as usize] == 1)
+            .filter_map(|t| maker.get(t).copied())
+            .collect();
+        producers.sort_unstable_by(|a, b| b.cmp(a));
+        for j in producers {
+            let Some(producer) = nodes[j].clone() else { continue };
+            if let Some((op, inputs)) = (pass.rule)(graph, &producer, &consumer) {
+                uses[producer.output.0 as usize] = 0;
+                nodes[j] = None;
+                nodes[i] = Some(Node { op, inputs, output: consumer.output, scope: producer.scope });
+                changed = true;
+                break;
+            }
+        }
+    }
+    graph.nodes = nodes.into_iter().flatten().collect();
+    changed
+}
+
+fn without_dead(mut graph: Graph) -> Graph {
+    loop {
+        let uses = graph.uses();
+        let before = graph.nodes.len();
+        graph.nodes.retain(|n| uses[n.output.0 as usize] > 0);
+        if graph.nodes.len() == before {
+            return graph;
+        }
+    }
+}

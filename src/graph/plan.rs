@@ -1,0 +1,358 @@
+//! From graphs to a plan: kernel calls in order, their labels, the weights they
+//! read in the layouts they want, and where every intermediate lies. No device is
+//! needed for any of it.
+
+use super::memory::{place, Block, Layout};
+use super::{Graph, GraphError, Node, Tensor};
+use crate::kernels::reflect::reflection;
+use crate::kernels::{Call, Caps};
+use crate::shape::Shape;
+use crate::weights::Param;
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// A resource of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Buf {
+    /// An intermediate, placed by the memory plan.
+    Virtual(u32),
+    /// A weight or constant, made once per model.
+    Weight(u32),
+    /// A buffer that the engine brings: state registers, slots, tables.
+    External(u32),
+}
+
+/// Limits that a plan stays within.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What kernels may use.
+    pub caps: Caps,
+    /// The adapter's limits.
+    pub limits: wgpu::Limits,
+    /// The adapter's name, for errors.
+    pub name: String,
+}
+
+/// A call of a plan.
+#[derive(Clone, Debug)]
+pub struct PlannedCall {
+    /// The kernel call.
+    pub call: Call<Buf>,
+    /// Op and place: `conv2d mid_block.resnets.0.conv1`.
+    pub label: String,
+    /// The buffer that holds the op's result after this call, and floats per
+    /// image in it; `None` for calls that fill scratch.
+    pub result: Option<(Buf, usize)>,
+}
+
+type Make = Box<dyn FnOnce() -> Result<Vec<u8>, GraphError> + Send>;
+
+/// A weight in a layout: made when first needed, shared by its key.
+pub struct WeightUse {
+    /// Name and layout: equal keys hold equal bytes.
+    pub key: String,
+    /// Reads and packs it.
+    pub make: Make,
+}
+
+/// Kernel calls in segments, and where their buffers lie.
+pub struct Plan {
+    /// Images.
+    pub n: usize,
+    /// The calls.
+    pub calls: Vec<PlannedCall>,
+    /// What is run as a unit: ranges of `calls`, with a label.
+    pub segments: Vec<(String, Range<usize>)>,
+    /// The weights that the calls read.
+    pub weights: Vec<WeightUse>,
+    /// Labels of the external buffers, in the order declared.
+    pub externals: Vec<String>,
+    /// Bytes of each intermediate.
+    pub blocks: Vec<Block>,
+    /// Where each intermediate lies.
+    pub layout: Layout,
+}
+
+/// Makes a [`Plan`].
+pub struct Builder {
+    target: Target,
+    n: usize,
+    calls: Vec<PlannedCall>,
+    segments: Vec<(String, Range<usize>)>,
+    weights: Vec<WeightUse>,
+    keys: HashMap<String, u32>,
+    externals: Vec<String>,
+    virtuals: Vec<(u64, String)>,
+}
+
+impl Builder {
+    /// A builder for batches of `n` images.
+    pub fn new(target: Target, n: usize) -> Builder {
+        Builder {
+            target,
+            n,
+            calls: Vec::new(),
+            segments: Vec::new(),
+            weights: Vec::new(),
+            keys: HashMap::new(),
+            externals: Vec::new(),
+            virtuals: Vec::new(),
+        }
+    }
+
+    /// Images of a batch.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// What kernels may use.
+    pub fn caps(&self) -> &Caps {
+        &self.target.caps
+    }
+
+    /// Declares a buffer that is brought when the plan is bound.
+    pub fn external(&mut self, label: &str) -> Buf {
+        self.externals.push(label.to_string());
+        Buf::External(self.externals.len() as u32 - 1)
+    }
+
+    /// Runs `fill`, whose calls become a segment; returns its number.
+    ///
+    /// # Errors
+    /// Those of `fill`.
+    pub fn segment(
+        &mut self,
+        label: &str,
+        fill: impl FnOnce(&mut Builder) -> Result<(), GraphError>,
+    ) -> Result<usize, GraphError> {
+        let start = self.calls.len();
+        fill(self)?;
+        self.segments.push((label.to_string(), start..self.calls.len()));
+        Ok(self.segments.len() - 1)
+    }
+
+    /// Appends a call; `result` as in [`PlannedCall`].
+    pub fn call(&mut self, label: &str, call: Call<Buf>, result: Option<(Buf, usize)>) {
+        self.calls.push(PlannedCall { call, label: label.to_string(), result });
+    }
+
+    /// An intermediate of `len` floats.
+    ///
+    /// # Errors
+    /// Larger than a binding of the adapter.
+    pub fn scratch(&mut self, label: &str, len: usize) -> Result<Buf, GraphError> {
+        let size = (len as u64 * 4).next_multiple_of(32);
+        let max = self.target.limits.max_storage_buffer_binding_size;
+        if size > max {
+            return Err(crate::gpu::GpuError::Limit {
+                adapter: self.target.name.clone(),
+                what: format!("tensor `{label}` for {} images", self.n),
+                limit: "max_storage_buffer_binding_size",
+                wanted: size,
+                found: max,
+                advice: "Use a smaller --batch, a smaller model or another --adapter",
+            }
+            .into());
+        }
+        self.virtuals.push((size, label.to_string()));
+        Ok(Buf::Virtual(self.virtuals.len() as u32 - 1))
+    }
+
+    /// A weight by its key; `make` runs when the plan is bound, unless the key is known.
+    pub fn weight(&mut self, key: String, make: Make) -> Buf {
+        let next = self.weights.len() as u32;
+        let id = *self.keys.entry(key.clone()).or_insert(next);
+        if id == next {
+            self.weights.push(WeightUse { key, make });
+        }
+        Buf::Weight(id)
+    }
+
+    /// Lowers a network. `inputs` and `outputs` say where its tensors lie, by
+    /// name; outputs that are not named stay intermediates.
+    ///
+    /// # Errors
+    /// An input that is not given, weights that cannot be read, or an adapter
+    /// without the means.
+    pub fn network(
+        &mut self,
+        graph: &Graph,
+        inputs: &[(&str, Buf)],
+        outputs: &[(&str, Buf)],
+    ) -> Result<(), GraphError> {
+        let mut at: HashMap<Tensor, Buf> = HashMap::new();
+        for (name, t) in graph.inputs() {
+            let given = inputs.iter().find(|(n, _)| n == name);
+            let (_, buf) =
+                given.ok_or_else(|| GraphError::Internal(format!("input `{name}` is not given")))?;
+            at.insert(*t, *buf);
+        }
+        for (name, buf) in outputs {
+            let named = graph.outputs().iter().chain(graph.taps()).find(|(n, _)| n == name);
+            let (_, t) = named.ok_or_else(|| GraphError::Internal(format!("no output `{name}`")))?;
+            at.insert(*t, *buf);
+        }
+        for node in graph.nodes() {
+            let output = match at.get(&node.output) {
+                Some(b) => *b,
+                None => {
+                    let shape = graph.shape(node.output);
+                    let label = format!("{} {}", node.op.name(), node.scope);
+                    let b = self.scratch(&label, self.n * shape.len())?;
+                    at.insert(node.output, b);
+                    b
+                }
+            };
+            let inputs = node
+                .inputs
+                .iter()
+                .map(|t| at.get(t).copied().ok_or_else(|| GraphError::Internal("read before written".into())))
+                .collect::<Result<Vec<_>, _>>()?;
+            node.op.lower(&mut Lower { builder: self, graph, node, inputs, output })?;
+        }
+        Ok(())
+    }
+
+    /// Places the intermediates.
+    ///
+    /// # Errors
+    /// A kernel whose text is wrong (a bug).
+    pub fn finish(self) -> Result<Plan, GraphError> {
+        let mut blocks: Vec<Block> =
+            self.virtuals.iter().map(|&(size, _)| Block { size, first: usize::MAX, last: 0 }).collect();
+        let mut apart = Vec::new();
+        for (i, planned) in self.calls.iter().enumerate() {
+            let shader = reflection(planned.call.kernel, planned.call.variant)
+                .map_err(|e| GraphError::Gpu(e.into()))?;
+            let (mut read, mut written) = (Vec::new(), Vec::new());
+            for (name, buf) in &planned.call.bindings {
+                let Buf::Virtual(v) = *buf else { continue };
+                let block = &mut blocks[v as usize];
+                block.first = block.first.min(i);
+                block.last = block.last.max(i);
+                let writes = shader.storage.iter().any(|b| b.name == *name && b.writable);
+                if writes { &mut written } else { &mut read }.push(v as usize);
+            }
+            apart.extend(read.iter().flat_map(|&r| written.iter().map(move |&w| (r, w))));
+        }
+        for b in &mut blocks {
+            b.first = b.first.min(b.last);
+        }
+        let align = u64::from(self.target.limits.min_storage_buffer_offset_alignment).max(32);
+        let max = self.target.limits.max_buffer_size;
+        let layout = place(&blocks, &apart, align, max);
+        Ok(Plan {
+            n: self.n,
+            calls: self.calls,
+            segments: self.segments,
+            weights: self.weights,
+            externals: self.externals,
+            blocks,
+            layout,
+        })
+    }
+}
+
+impl Plan {
+    /// Bytes of all intermediates after placement.
+    pub fn arena_bytes(&self) -> u64 {
+        self.layout.buffers.iter().sum()
+    }
+}
+
+/// What an op sees while it is lowered.
+pub struct Lower<'a> {
+    builder: &'a mut Builder,
+    graph: &'a Graph,
+    node: &'a Node,
+    inputs: Vec<Buf>,
+    output: Buf,
+}
+
+impl Lower<'_> {
+    /// Images of the batch.
+    pub fn n(&self) -> usize {
+        self.builder.n
+    }
+
+    /// What kernels may use.
+    pub fn caps(&self) -> &Caps {
+        &self.builder.target.caps
+    }
+
+    /// The shape of an input.
+    pub fn shape(&self, i: usize) -> Shape {
+        self.graph.shape(self.node.inputs[i])
+    }
+
+    /// The shape of the result.
+    pub fn output_shape(&self) -> Shape {
+        self.graph.shape(self.node.output)
+    }
+
+    /// Where an input lies.
+    pub fn input(&self, i: usize) -> Buf {
+        self.inputs[i]
+    }
+
+    /// Where the result goes.
+    pub fn output(&self) -> Buf {
+        self.output
+    }
+
+    /// Scratch of `len` floats for this op.
+    ///
+    /// # Errors
+    /// Larger than a binding of the adapter.
+    pub fn scratch(&mut self, len: usize) -> Result<Buf, GraphError> {
+        let label = self.label();
+        self.builder.scratch(&label, len)
+    }
+
+    /// A weight packed by `pack`; `layout` names the packing, so that equal
+    /// layouts of one weight are made once.
+    ///
+    /// # Errors
+    /// None here: reading happens when the plan is bound.
+    pub fn weight(
+        &mut self,
+        param: &Param,
+        layout: &str,
+        pack: impl FnOnce(Vec<f32>) -> Vec<f32> + Send + 'static,
+    ) -> Result<Buf, GraphError> {
+        let param = param.clone();
+        let key = format!("{}@{layout}", param.name());
+        let make = move || Ok(bytemuck::cast_slice(&pack(param.to_f32()?)).to_vec());
+        Ok(self.builder.weight(key, Box::new(make)))
+    }
+
+    /// Numbers of our own, by a key that says what they are.
+    ///
+    /// # Errors
+    /// None here.
+    pub fn constant(
+        &mut self,
+        key: &str,
+        make: impl FnOnce() -> Vec<f32> + Send + 'static,
+    ) -> Result<Buf, GraphError> {
+        let make = move || Ok(bytemuck::cast_slice(&make()).to_vec());
+        Ok(self.builder.weight(format!("@{key}"), Box::new(make)))
+    }
+
+    /// Appends a call of this op.
+    pub fn call(&mut self, call: Call<Buf>) {
+        let label = self.label();
+        let writes = call.bindings.iter().any(|(_, b)| *b == self.output);
+        let result = writes.then(|| (self.output, self.output_shape().len()));
+        self.builder.call(&label, call, result);
+    }
+
+    /// Appends calls of this op.
+    pub fn calls(&mut self, calls: Vec<Call<Buf>>) {
+        calls.into_iter().for_each(|c| self.call(c));
+    }
+
+    fn label(&self) -> String {
+        format!("{} {}", self.node.op.name(), self.node.scope)
+    }
+}

@@ -1,0 +1,130 @@
+//! Floor 5: architectures. One module each: a configuration struct with the official
+//! field names, checked before anything is built, and `build`.
+//!
+//! To add one: `src/models/x.rs` that implements [`Model`], one line in [`ALL`].
+
+mod error;
+pub mod unet2d;
+
+pub use error::ModelError;
+
+use crate::graph::{Graph, Tensor};
+use crate::shape::Shape;
+use crate::weights::{Json, Weights};
+use std::fmt::Debug;
+
+/// Every architecture, by the `_class_name` of its configuration.
+pub const ALL: &[Architecture] = &[Architecture { class: unet2d::CLASS, open: unet2d::open }];
+
+/// A checked configuration that can be built.
+pub trait Model: Debug + Send + Sync {
+    /// What goes in and what comes out.
+    fn describe(&self) -> Description;
+
+    /// Adds the network to `graph`. Weights are named, checked for shape, not yet read.
+    ///
+    /// # Errors
+    /// [`ModelError::Weights`], [`ModelError::Graph`].
+    fn build(&self, weights: &dyn Weights, graph: &mut Graph) -> Result<Network, ModelError>;
+
+    /// What the user may want to know about the configuration: fields that are ignored.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Reads and checks a configuration of one architecture; see [`open`].
+pub type Open = fn(&Json, Option<(usize, usize)>) -> Result<Box<dyn Model>, ModelError>;
+
+/// An entry of the registry.
+#[derive(Clone, Copy, Debug)]
+pub struct Architecture {
+    /// The `_class_name`.
+    pub class: &'static str,
+    /// Reads and checks a configuration; the size replaces `sample_size`.
+    pub open: Open,
+}
+
+/// What a caller must know of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The `_class_name`.
+    pub architecture: &'static str,
+    /// The noisy image that goes in.
+    pub sample: Shape,
+    /// Channels that come out; twice the sample's where a variance is learned.
+    pub out_channels: usize,
+    /// What a label is.
+    pub labels: Labels,
+    /// The times that the model takes.
+    pub times: Times,
+}
+
+/// What a model takes as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Labels {
+    /// Nothing.
+    None,
+    /// A class, from 0.
+    Class {
+        /// How many there are.
+        classes: usize,
+    },
+    /// A number, embedded as times are.
+    Number,
+    /// A vector, added to the time embedding as it is.
+    Vector {
+        /// Its length.
+        len: usize,
+    },
+}
+
+/// What a model takes as a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// Any number.
+    Real,
+    /// A positive number, by its logarithm: a noise level.
+    Positive,
+    /// A whole number below `steps`.
+    Whole {
+        /// How many there are.
+        steps: usize,
+    },
+}
+
+/// The handles of a built network.
+#[derive(Clone, Copy, Debug)]
+pub struct Network {
+    /// Input `sample`: `[n, h, w, in_channels]`.
+    pub sample: Tensor,
+    /// Input `timestep`: a vector of one.
+    pub timestep: Tensor,
+    /// Input `class_labels`, as [`Labels`] says; none for an unconditional model.
+    pub class_labels: Option<Tensor>,
+    /// Output `output`: `[n, h, w, out_channels]`.
+    pub output: Tensor,
+}
+
+/// Reads and checks a configuration of any architecture in [`ALL`], by its
+/// `_class_name` (`UNet2DModel` where there is none). `size` (height, width) replaces the
+/// configuration's `sample_size`.
+///
+/// # Errors
+/// [`ModelError::Class`] for another class, else those of the architecture.
+pub fn open(config: &Json, size: Option<(usize, usize)>) -> Result<Box<dyn Model>, ModelError> {
+    #[derive(serde::Deserialize)]
+    struct Class {
+        #[serde(rename = "_class_name")]
+        name: Option<String>,
+    }
+    let class = config.parse::<Class>()?.name.unwrap_or_else(|| unet2d::CLASS.to_owned());
+    match ALL.iter().find(|a| a.class == class) {
+        Some(architecture) => (architecture.open)(config, size),
+        None => Err(ModelError::Class {
+            path: config.path.clone(),
+            found: class,
+            known: ALL.iter().map(|a| a.class).collect::<Vec<_>>().join(", "),
+        }),
+    }
+}

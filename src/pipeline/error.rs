@@ -1,0 +1,46 @@
+//! What can go wrong for an application.
+
+use std::path::PathBuf;
+
+/// Errors of floor 8: those below it, and its own.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// No such embedded model.
+    #[error("no embedded model `{name}` and no folder of that name; embedded: {}", super::embedded::names())]
+    UnknownModel {
+        /// The name asked for.
+        name: String,
+    },
+    /// The model folder is wrong.
+    #[error(transparent)]
+    Weights(#[from] crate::weights::WeightsError),
+    /// The model's configuration is wrong or not supported.
+    #[error(transparent)]
+    Model(#[from] crate::models::ModelError),
+    /// The scheduler's configuration is wrong or not supported.
+    #[error("{path}: {source}")]
+    Scheduler {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: crate::diffusion::Error,
+    },
+    /// An option does not fit the sampler.
+    #[error(transparent)]
+    Sampler(#[from] crate::diffusion::Error),
+    /// An option does not fit the model.
+    #[error("{option}: {what}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// What is wrong and what to do.
+        what: String,
+    },
+    /// Planning or running failed.
+    #[error(transparent)]
+    Engine(#[from] crate::engine::EngineError),
+    /// The device failed.
+    #[error(transparent)]
+    Gpu(#[from] crate::gpu::GpuError),
+}
