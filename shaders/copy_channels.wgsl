@@ -19,11 +19,20 @@ struct P {
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
         @builtin(local_invocation_index) lane: u32) {
   let group = group_index(wg, nwg);
-  let i = group * 64u + lane;
-  if (group >= p.groups || i >= p.total) {
+  if (group >= p.groups) {
     return;
   }
-  let pixel = i / p.c;
-  let channel = i % p.c;
-  dst[pixel * p.dst_c + p.dst_at + channel] = src[pixel * p.src_c + p.src_at + channel];
+  // Several a lane, and parameters before the loop: on some adapters they cost as
+  // much to load as numbers do.
+  let end = min(p.total, (group + 1u) * 256u);
+  let c = p.c;
+  let src_c = p.src_c;
+  let src_at = p.src_at;
+  let dst_c = p.dst_c;
+  let dst_at = p.dst_at;
+  for (var i = group * 256u + lane; i < end; i += 64u) {
+    let pixel = i / c;
+    let channel = i % c;
+    dst[pixel * dst_c + dst_at + channel] = src[pixel * src_c + src_at + channel];
+  }
 }

@@ -31,25 +31,33 @@ struct P {
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
         @builtin(local_invocation_index) lane: u32) {
   let group = group_index(wg, nwg);
-  let i = group * 64u + lane;
-  if (group >= p.groups || i >= p.total) {
+  if (group >= p.groups) {
     return;
   }
-  var v = p.ca * a[i];
+  // Several a lane, and parameters before the loop: on some adapters they cost as
+  // much to load as numbers do.
+  let end = min(p.total, (group + 1u) * 256u);
+  let ca = p.ca;
+  let cb = T(p.cb);
+  let d = p.d;
+  let alpha = p.alpha;
+  for (var i = group * 256u + lane; i < end; i += 64u) {
+    var v = ca * a[i];
 #if SAME
-  v = fma(T(p.cb), b[i], v);
+    v = fma(cb, b[i], v);
 #endif
 #if VECTOR
-  v = fma(T(p.cb), b[i / p.len * p.b_stride + p.b_at + i % p.c], v);
+    v = fma(cb, b[i / p.len * p.b_stride + p.b_at + i % p.c], v);
 #endif
 #if SCALE_SHIFT
-  let at = i / p.len * p.b_stride + p.b_at + i % p.c;
-  v = fma(v, T(1.0) + b[at], b[at + p.c]);
+    let at = i / p.len * p.b_stride + p.b_at + i % p.c;
+    v = fma(v, T(1.0) + b[at], b[at + p.c]);
 #endif
 #if IMAGE
-  let s = b[i / p.len];
-  v = select(fma(T(p.cb), T(s), v), v / s, p.divide != 0u);
+    let s = b[i / p.len];
+    v = select(fma(cb, T(s), v), v / s, p.divide != 0u);
 #endif
-  v += p.d;
-  dst[i] = select(activate(v, p.alpha), v, is_nan(v));
+    v += d;
+    dst[i] = select(activate(v, alpha), v, is_nan(v));
+  }
 }

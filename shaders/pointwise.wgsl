@@ -9,7 +9,7 @@
 #endif
 #if EXP
 @group(0) @binding(1) var<storage, read> counter: array<u32>; // the step
-@group(0) @binding(4) var<storage, read> numbers: array<f32>; // a row per step: scale, bias
+@group(0) @binding(3) var<storage, read> numbers: array<f32>; // a row per step: scale, bias
 #endif
 @group(0) @binding(2) var<storage, read_write> dst: array<T>; // [n, len]
 struct P {
@@ -23,7 +23,7 @@ struct P {
   offset: u32,
 #endif
 }
-@group(0) @binding(3) var<uniform> p: P;
+@group(0) @binding(4) var<uniform> p: P;
 #include "dispatch.wgsl"
 #if EXP
 #include "numbers.wgsl"

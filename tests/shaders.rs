@@ -75,12 +75,13 @@ fn translate(text: &str, caps: Capabilities, writer: Writer) -> String {
 fn every_variant_translates() {
     // Core WebGPU: what no feature is needed for.
     let core = Capabilities::default() | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    // naga's GLSL writer refuses 64-bit integers, its capabilities do not say so.
     let targets: [(&str, Capabilities, Writer); 5] = [
         ("core", core, |_, _| Ok(1)),
         ("spv", spv::supported_capabilities(), to_spv),
         ("msl", msl::supported_capabilities(), to_msl),
         ("hlsl", hlsl::supported_capabilities(), to_hlsl),
-        ("glsl", glsl::supported_capabilities(), to_glsl),
+        ("glsl", glsl::supported_capabilities() - Capabilities::SHADER_INT64, to_glsl),
     ];
     let mut table = format!("{:44}", "kernel/variant");
     targets.iter().for_each(|t| table.push_str(&format!(" {:5}", t.0)));
@@ -126,7 +127,7 @@ fn conventions_hold() {
         assert!(r.storage.iter().any(|b| b.writable), "{name} writes nothing");
         let last = r.storage.iter().map(|b| b.index).max();
         assert!(last < Some(r.uniform), "{name}: the parameters are the last binding");
-        assert!(r.text.contains("group_index(wg, nwg)"), "{name}: not cut nor folded");
+        assert!(r.text.matches("group_index(").count() >= 2, "{name}: not cut nor folded");
     });
     for kernel in ALL {
         let file =

@@ -43,7 +43,7 @@ impl CopyChannels {
             ("dst_at", dst_at),
         ];
         let variant = KERNEL.pick(caps, |v| v.get("VEC4") == u32::from(vec4));
-        Call::new(&KERNEL, variant, vec![("src", src), ("dst", dst)], params, div_up(total, 64))
+        Call::new(&KERNEL, variant, vec![("src", src), ("dst", dst)], params, div_up(total, 256))
     }
 
     /// Copies on the host.

@@ -177,7 +177,7 @@ impl Elementwise {
             ("alpha", self.activation.alpha().into()),
             ("divide", u32::from(self.second == Second::Over).into()),
         ];
-        Call::new(&KERNEL, variant, bindings, params, div_up(total, 64))
+        Call::new(&KERNEL, variant, bindings, params, div_up(total, 256))
     }
 
     /// The exact values.

@@ -40,7 +40,7 @@ pub struct Reduce {
     pub slot: u32,
     /// Times the sum: `1 / len` makes a mean.
     pub scale: f32,
-    /// Whether the slot gets the square root.
+    /// Whether the slot gets the square root (NaN of a negative dot product).
     pub root: bool,
     /// Which sum.
     pub sum: Sum,

@@ -27,6 +27,21 @@ fn planted_errors_are_noticed() {
     assert!(compare(&nan, &want, TOLERANCE).is_err());
 }
 
+/// A kernel that writes past its array, and one that misses elements.
+#[test]
+fn a_kernel_out_of_range_is_noticed() {
+    let op = noise::Noise { n: 2, len: 16, ..Default::default() };
+    let mut arrays = vec![noise::table_words(), vec![0; 24]];
+    assert!(rig().run(&op.calls(&Caps::CORE, 0, 1), &mut arrays).unwrap_err().contains("behind"));
+    let value: Vec<f64> = op.reference().iter().map(|x| f64::from(*x)).collect();
+    let want = Reference { magnitude: vec![1.0; value.len()], value };
+    let mut arrays = vec![noise::table_words(), vec![0; 32]];
+    let mut calls = op.calls(&Caps::CORE, 0, 1);
+    calls[0].params[0].1 = 7u32.into(); // one block too few
+    rig().run(&calls, &mut arrays).unwrap();
+    assert!(compare(&arrays[1], &want, TOLERANCE).unwrap_err().starts_with("element 28"));
+}
+
 #[test]
 fn a_shader_error_is_an_error() {
     static BROKEN: undiffuse::kernels::Kernel = undiffuse::kernels::Kernel {
