@@ -40,7 +40,7 @@ pub struct NetGraph {
 pub enum EngineError {
     /// The program is malformed.
     #[error(transparent)]
-    Program(#[from] crate::diffusion::program::ProgramError),
+    Program(Box<crate::diffusion::program::ProgramError>),
     /// Planning failed.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -60,4 +60,10 @@ pub enum EngineError {
     /// A mistake in this library; please report it.
     #[error("internal error (please report it): {0}")]
     Internal(String),
+}
+
+impl From<crate::diffusion::program::ProgramError> for EngineError {
+    fn from(e: crate::diffusion::program::ProgramError) -> Self {
+        EngineError::Program(Box::new(e))
+    }
 }
