@@ -39,6 +39,11 @@ impl<E: Into<Box<dyn std::error::Error>>> From<E> for Failure {
 }
 
 fn main() -> ExitCode {
+    // A layer of Mesa looks for a Wayland display and complains on stderr where a
+    // machine without screen has none. No thread runs yet.
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() && std::env::var_os("NODEVICE_SELECT").is_none() {
+        std::env::set_var("NODEVICE_SELECT", "1");
+    }
     let filter = tracing_subscriber::EnvFilter::try_from_env("UNDIFFUSE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,undiffuse=warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();

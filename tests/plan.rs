@@ -1,0 +1,172 @@
+//! Graphs, fusions and plans, for described adapters: no device is needed but
+//! where results are compared.
+
+use std::collections::HashMap;
+use std::path::Path;
+use undiffuse::engine::evaluate;
+use undiffuse::gpu::{Gpu, Options};
+use undiffuse::graph::plan::{Buf, Builder, Plan, Target};
+use undiffuse::graph::{passes, Act, Graph, GraphError};
+use undiffuse::kernels::reflect::reflection;
+use undiffuse::kernels::Caps;
+use undiffuse::models;
+use undiffuse::shape::Shape;
+use undiffuse::weights::{deterministic, Deterministic, Json, Param};
+
+const CORE: Caps = Caps::CORE;
+const LAVAPIPE: Caps = Caps { subgroup: Some(8), int64: true, stream: true };
+const SWIFTSHADER: Caps = Caps { subgroup: Some(4), int64: false, stream: true };
+
+fn network(case: &str) -> Graph {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/diffusers").join(case);
+    let config = Json::read(&path.join("unet/config.json"), 1 << 20).unwrap();
+    let mut graph = Graph::new();
+    models::open(&config, None).unwrap().build(&Deterministic, &mut graph).unwrap();
+    graph
+}
+
+fn plan(graph: &Graph, caps: Caps, n: usize) -> Result<Plan, GraphError> {
+    let target = Target { caps, limits: wgpu::Limits::defaults(), name: "described".into() };
+    let mut builder = Builder::new(target, n);
+    let inputs: Vec<_> =
+        graph.inputs().iter().map(|(name, _)| (name.as_str(), builder.external(name))).collect();
+    let output = builder.external("output");
+    builder.segment("network", |b| b.network(graph, &inputs, &[("output", output)]))?;
+    builder.finish()
+}
+
+#[test]
+fn no_dispatch_reads_the_buffer_it_writes_and_live_tensors_do_not_overlap() {
+    for (case, n) in [("ddpm_cifar10", 16), ("skip_attn", 3), ("scale_shift", 5), ("class_cond", 1)] {
+        for caps in [CORE, LAVAPIPE, SWIFTSHADER] {
+            let plan = plan(&passes::run(&network(case).without_taps()), caps, n).unwrap();
+            let mut written = HashMap::new();
+            for (i, planned) in plan.calls.iter().enumerate() {
+                let shader = reflection(planned.call.kernel, planned.call.variant).unwrap();
+                assert!(caps.meets(planned.call.variant.needs), "{}", planned.label);
+                assert!(shader.storage.len() <= 8, "{}: core limits have 8 storage buffers", planned.label);
+                let (mut reads, mut writes) = (Vec::new(), Vec::new());
+                for (name, buf) in &planned.call.bindings {
+                    let to = shader.storage.iter().any(|b| b.name == *name && b.writable);
+                    if let Buf::Virtual(v) = buf {
+                        let place = plan.layout.places[*v as usize];
+                        if to { &mut writes } else { &mut reads }.push((*v, place.buffer));
+                    }
+                }
+                for (w, buffer) in &writes {
+                    assert!(reads.iter().all(|(_, b)| b != buffer), "{case} {}", planned.label);
+                    written.entry(*w).or_insert(i);
+                }
+                for (r, _) in reads {
+                    assert!(written.contains_key(&r), "{case} {}: read before written", planned.label);
+                }
+            }
+            for (i, a) in plan.blocks.iter().enumerate() {
+                for (j, b) in plan.blocks.iter().enumerate().skip(i + 1) {
+                    let (p, q) = (plan.layout.places[i], plan.layout.places[j]);
+                    let together = a.first <= b.last && b.first <= a.last && p.buffer == q.buffer;
+                    assert!(!together || p.offset + a.size <= q.offset || q.offset + b.size <= p.offset);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn memory_follows_the_largest_live_set() {
+    let plan = plan(&passes::run(&network("ddpm_cifar10").without_taps()), LAVAPIPE, 16).unwrap();
+    let live = (0..plan.calls.len())
+        .map(|i| plan.blocks.iter().filter(|b| b.first <= i && i <= b.last).map(|b| b.size).sum::<u64>())
+        .max()
+        .unwrap();
+    let ratio = plan.arena_bytes() as f64 / live as f64;
+    assert!(ratio < 1.5, "{} bytes for a live set of {live}: {ratio:.2}", plan.arena_bytes());
+}
+
+#[test]
+fn a_tensor_larger_than_a_binding_is_an_error_that_names_it() {
+    let error = plan(&network("ddpm_cifar10"), CORE, 2000).map(|_| ()).unwrap_err().to_string();
+    for word in ["conv", "2000 images", "max_storage_buffer_binding_size", "134217728", "--batch"] {
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn shape_rules_name_op_place_and_shapes() {
+    let mut g = Graph::new();
+    let x = g.input("x", Shape::new(4, 4, 6)).unwrap();
+    g.enter("mid");
+    g.enter("norm");
+    let error = g.group_norm(x, 4, 1e-5, None, None).unwrap_err().to_string();
+    for word in ["group_norm", "mid.norm", "4 groups do not divide 6 channels", "[n, 4, 4, 6]"] {
+        assert!(error.contains(word), "{error}");
+    }
+    let weight = Param::from_f32("w", &[8, 5, 3, 3], vec![0.0; 360]).unwrap();
+    assert!(g.conv2d(x, &weight, None, 1, [1; 4]).unwrap_err().to_string().contains("takes 5 channels"));
+    let weight = Param::from_f32("w", &[8, 6, 9, 9], vec![0.0; 3888]).unwrap();
+    assert!(g.conv2d(x, &weight, None, 1, [1; 4]).unwrap_err().to_string().contains("does not fit"));
+    assert!(g.attention(x, x, x, 4, 1.0).unwrap_err().to_string().contains("4 heads do not divide"));
+}
+
+#[test]
+fn fused_equals_unfused() {
+    let gpu = Gpu::open(&Options::default()).unwrap();
+    for case in ["tiny", "scale_shift", "skip_then_plain", "attn_everywhere"] {
+        let graph = network(case).without_taps();
+        let fused = passes::run(&graph);
+        assert!(fused.nodes().len() * 5 < graph.nodes().len() * 4, "{case}: hardly anything is fused");
+        let n = 2;
+        let values: Vec<(String, Vec<f32>)> = graph
+            .inputs()
+            .iter()
+            .map(|(name, t)| {
+                let len = n * graph.shape(*t).len();
+                let many = deterministic::uniform(name, len).map(|u| (2.0 * u - 1.0) as f32).collect();
+                (name.clone(), if name == "timestep" { vec![417.0; n] } else { many })
+            })
+            .collect();
+        let inputs: Vec<(&str, &[f32])> = values.iter().map(|(n, v)| (n.as_str(), &v[..])).collect();
+        let a = evaluate(&gpu, &graph, n, &inputs, &["output"]).unwrap();
+        let b = evaluate(&gpu, &fused, n, &inputs, &["output"]).unwrap();
+        let worst = a[0].iter().zip(&b[0]).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+        assert!(worst < 1e-5, "{case}: {worst}");
+        assert!(a[0].iter().any(|v| v.abs() > 0.1), "{case}: nothing came out");
+    }
+}
+
+#[test]
+fn each_pass_takes_what_it_is_for_and_nothing_else() {
+    let param = |name: &str, shape: &[usize]| {
+        Param::from_f32(name, shape, deterministic::tensor(name, shape)).unwrap()
+    };
+    let mut g = Graph::new();
+    let x = g.input("x", Shape::new(4, 4, 8)).unwrap();
+    let emb = g.input("emb", Shape::vector(16)).unwrap();
+    let bias = g.input("bias", Shape::vector(8)).unwrap();
+    let n = g.group_norm(x, 2, 1e-5, None, None).unwrap();
+    let n = g.scale_shift(n, emb).unwrap();
+    let n = g.act(n, Act::Silu).unwrap();
+    let c = g.conv2d(n, &param("c", &[8, 8, 3, 3]), None, 1, [1; 4]).unwrap();
+    let c = g.add(c, bias).unwrap();
+    let c = g.add(x, c).unwrap();
+    let c = g.affine(c, 0.5, 0.0).unwrap();
+    // A constant is not a factor, and a tensor that is read twice stays.
+    let shared = g.conv2d(c, &param("d", &[8, 8, 1, 1]), None, 1, [0; 4]).unwrap();
+    let d = g.affine(shared, 1.0, 0.25).unwrap();
+    let out = g.add(d, shared).unwrap();
+    g.output("output", out);
+    let dead = g.act(x, Act::Relu).unwrap();
+    g.act(dead, Act::Relu).unwrap();
+    let fused = passes::run(&g);
+    let ops: Vec<&str> = fused.nodes().iter().map(|n| n.op.name()).collect();
+    assert_eq!(ops, ["group_norm", "conv2d", "conv2d", "affine", "add"]);
+
+    let gpu = Gpu::open(&Options::default()).unwrap();
+    let data = |name: &str, len| deterministic::tensor(name, &[len]);
+    let (x, emb, bias) = (data("x", 256), data("emb", 32), data("bias", 16));
+    let inputs = [("x", &x[..]), ("emb", &emb[..]), ("bias", &bias[..])];
+    let a = evaluate(&gpu, &g, 2, &inputs, &["output"]).unwrap();
+    let b = evaluate(&gpu, &fused, 2, &inputs, &["output"]).unwrap();
+    let worst = a[0].iter().zip(&b[0]).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+    assert!(worst < 2e-6, "{worst}");
+}
