@@ -15,14 +15,14 @@ pub const INDEX_LIMIT: u64 = 64 << 20;
 pub struct Json {
     /// The file, or a description of where the text came from.
     pub path: PathBuf,
-    /// The text; not yet known to be valid.
+    /// The text, with Python's non-standard numbers made null; not yet known to be valid.
     pub text: String,
 }
 
 impl Json {
     /// A text that is not from a file; `path` is what errors call it.
     pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
-        Self { path: path.into(), text: text.into() }
+        Self { path: path.into(), text: standard(&text.into()) }
     }
 
     /// Reads a file of at most `limit` bytes.
@@ -41,7 +41,7 @@ impl Json {
             column: 0,
             what: e.to_string(),
         })?;
-        Ok(Self { path: path.to_owned(), text })
+        Ok(Self::new(path, text))
     }
 
     /// The text as a `T`.
@@ -49,11 +49,53 @@ impl Json {
     /// # Errors
     /// [`WeightsError::Json`] with path, line and column.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, WeightsError> {
-        serde_json::from_str(self.text.trim_start_matches('\u{feff}')).map_err(|e| WeightsError::Json {
+        serde_json::from_str(&self.text).map_err(|e| WeightsError::Json {
             path: self.path.clone(),
             line: e.line(),
             column: e.column(),
             what: e.to_string(),
         })
+    }
+}
+
+/// Python writes `NaN`, `Infinity` and `-Infinity` into JSON, and diffusers'
+/// scheduler configurations hold them (`lambda_min_clipped`). They become `null`,
+/// padded so that lines and columns stay; a byte order mark is dropped.
+fn standard(text: &str) -> String {
+    const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.trim_start_matches('\u{feff}');
+    let (mut in_string, mut escaped) = (false, false);
+    while let Some(c) = rest.chars().next() {
+        let word = WORDS.iter().find(|w| !in_string && rest.starts_with(**w));
+        if let Some(word) = word {
+            out.push_str(&format!("{:1$}", "null", word.len()));
+            rest = &rest[word.len()..];
+            continue;
+        }
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = in_string,
+            '"' => in_string = !in_string,
+            _ => {}
+        }
+        out.push(c);
+        rest = &rest[c.len_utf8()..];
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_only_python_knows_are_null() {
+        let text = "\u{feff}{\"a\": -Infinity, \"NaN \\\" Infinity\": NaN,\n \"b\": [Infinity, 1]}";
+        let json = Json::new("x", text);
+        let value: serde_json::Value = json.parse().unwrap();
+        let expected = serde_json::json!({ "a": null, "NaN \" Infinity": null, "b": [null, 1] });
+        assert_eq!(value, expected);
+        assert_eq!(Json::new("x", "[Infinity, x").text, "[null    , x");
     }
 }

@@ -139,7 +139,7 @@ fn network(gpu: &Gpu, case: &Path) -> Result<Outcome> {
 
 fn sampler(gpu: &Gpu, case: &Path, file: &str) -> Result<Outcome> {
     let path = case.join("samplers").join(file);
-    let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path)?)?;
+    let json: serde_json::Value = Json::read(&path, 1 << 20)?.parse()?;
     let class = json["scheduler"].as_str().unwrap_or("");
     let Some(kind) = Sampler::from_class_name(class) else {
         return Ok(Outcome::Skipped(format!("{class} is not supported yet")));
@@ -202,6 +202,7 @@ fn sampler(gpu: &Gpu, case: &Path, file: &str) -> Result<Outcome> {
             Ok(labels) => labels.values,
             Err(_) => array(&Safetensors::open(&case.join("io.safetensors"))?, "class_labels")?.values,
         };
+        let labels = (0..x.n).map(|i| labels.get(i).or(labels.last()).copied().unwrap_or(0.0)).collect();
         batch.inputs.push((slot, labels));
     }
     exe.start(&batch)?;
