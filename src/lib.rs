@@ -31,12 +31,12 @@
 //! | 8 | [`pipeline`] | what an application uses: models, jobs, images |
 //! | 7 | [`engine`] | programs and networks lowered to one plan, and run |
 //! | 6 | [`diffusion`] | the mathematics, GPU-free: schedules, programs, samplers |
-//! | 5 | [`models`] | one file per architecture |
+//! | 5 | [`models`] | one module per architecture |
 //! | 4 | [`nn`] | blocks that models share |
-//! | 3 | [`weights`] | checkpoint formats |
-//! | 2 | [`graph`] | networks as graphs, fusions, memory, plans |
-//! | 1 | [`kernels`] | WGSL kernels and their host twins |
-//! | 0 | [`gpu`] | the device |
+//! | 3 | [`graph`] | networks as graphs, fusions, memory, plans |
+//! | 2 | [`gpu`] | the device |
+//! | 1 | [`kernels`] | WGSL kernels and their host twins, described without a device |
+//! | 0 | [`weights`], [`shape`] | checkpoint formats; what all agree on |
 #![warn(missing_docs)]
 
 pub mod diffusion;

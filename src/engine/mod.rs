@@ -34,7 +34,7 @@ pub struct NetGraph {
     pub output: String,
 }
 
-/// Errors of floor 7.
+/// Errors of lowering and running.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Errors of floor 0. Variants by who must act.
+/// Errors of adapters and devices. Variants by who must act.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GpuError {

@@ -1,4 +1,4 @@
-//! Floor 0: the device. Open or adopt one, make buffers and pipelines, submit
+//! Floor 2: the device. Open or adopt one, make buffers and pipelines, submit
 //! and wait. All wgpu calls of the library are made on this floor.
 
 mod adapters;

@@ -4,7 +4,7 @@ use crate::gpu::GpuError;
 use crate::shape::Shape;
 use crate::weights::WeightsError;
 
-/// Errors of floor 2.
+/// Errors of graphs and plans.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GraphError {

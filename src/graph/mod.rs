@@ -1,4 +1,4 @@
-//! Floor 2: a network as a graph of ops, and what is planned from it.
+//! Floor 3: a network as a graph of ops, and what is planned from it.
 //!
 //! A model builds a [`Graph`] with the methods below; each runs the op's shape
 //! rule at once. [`passes`] fuse; [`plan::Builder`] lowers ops to kernel calls

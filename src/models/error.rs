@@ -4,7 +4,7 @@ use crate::graph::GraphError;
 use crate::weights::WeightsError;
 use std::path::PathBuf;
 
-/// Errors of floor 5. Variants by who must act.
+/// Errors of configurations and networks. Variants by who must act.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Errors of floor 8: those below it, and its own.
+/// Errors of pipelines and jobs: those of the floors below, and their own.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PipelineError {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Errors of floor 3. Variants by who must act.
+/// Errors of checkpoint files. Variants by who must act.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightsError {

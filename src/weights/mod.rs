@@ -1,4 +1,4 @@
-//! Floor 3: checkpoint formats. One trait, [`Weights`], yields named tensors,
+//! Floor 0: checkpoint formats. One trait, [`Weights`], yields named tensors,
 //! checked; every format is one file here.
 //!
 //! | format | file |
