@@ -42,6 +42,7 @@ pub static STREAM: Kernel = Kernel {
     name: "conv_stream",
     source: include_str!("../../shaders/conv_stream.wgsl"),
     variants: &[
+        stream!("s8_i8_o8_32", in 8, out 8, ob 4, pb 4, s 8),
         stream!("s8_i8_o8_16", in 8, out 8, ob 2, pb 2, s 8),
         stream!("s8_i8_o8_8", in 8, out 8, ob 1, pb 2, s 8),
         stream!("s8_i8_o1_8", in 8, out 1, ob 1, pb 2, s 8),
@@ -117,9 +118,16 @@ impl Conv {
                 let whole = |c: usize, width| c.is_multiple_of(v.get(width) as usize);
                 whole(self.ci, "IN") && whole(self.co, "OUT")
             };
-            // Few output channels waste the lanes' rest on a wide tile.
-            let narrow = |v: &Variant| fits(v) && (v.get("OB") * v.get("S") == 8) == (self.co <= 8);
-            if let Some(v) = STREAM.pick(caps, narrow).or_else(|| STREAM.pick(caps, fits)) {
+            // The most output channels at once that waste no lanes, and the large
+            // tile only where an image fills it: loads are what costs.
+            let channels = match self.co {
+                0..=8 => 8,
+                co if co.is_multiple_of(32) && self.oh * self.ow >= 64 => 32,
+                _ => 16,
+            };
+            let best = |v: &Variant| fits(v) && (v.get("OB") * v.get("S")) as usize == channels;
+            let small = |v: &Variant| fits(v) && v.get("OB") * v.get("S") <= 16;
+            if let Some(v) = STREAM.pick(caps, best).or_else(|| STREAM.pick(caps, small)) {
                 return (&STREAM, v);
             }
         }
