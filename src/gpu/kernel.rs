@@ -2,8 +2,8 @@
 
 use super::{Gpu, GpuError};
 use crate::kernels::reflect::{reflection, Reflection};
-use std::sync::Arc;
 use crate::kernels::{Kernel, Variant};
+use std::sync::Arc;
 
 /// A pipeline with its layout and what its shader declares.
 #[derive(Debug)]
@@ -15,7 +15,11 @@ pub struct CompiledKernel {
 }
 
 impl CompiledKernel {
-    pub(super) fn new(gpu: &Gpu, kernel: &'static Kernel, variant: &'static Variant) -> Result<Self, GpuError> {
+    pub(super) fn new(
+        gpu: &Gpu,
+        kernel: &'static Kernel,
+        variant: &'static Variant,
+    ) -> Result<Self, GpuError> {
         let reflection = reflection(kernel, variant)?;
         let name = format!("{}/{}", kernel.name, variant.name);
         if !gpu.caps().meets(variant.needs) {
@@ -35,14 +39,16 @@ impl CompiledKernel {
         let mut entries: Vec<_> = reflection
             .storage
             .iter()
-            .map(|b| buffer(b.index, wgpu::BufferBindingType::Storage { read_only: !b.writable }, b.stride.into()))
+            .map(|b| {
+                buffer(b.index, wgpu::BufferBindingType::Storage { read_only: !b.writable }, b.stride.into())
+            })
             .collect();
         let uniform = wgpu::BufferBindingType::Uniform;
         entries.push(buffer(reflection.uniform, uniform, u64::from(reflection.uniform_size)));
         gpu.scoped(&name, 0, |device| {
             let label = Some(name.as_str());
-            let layout =
-                device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+            let layout = device
+                .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
             let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label,
                 bind_group_layouts: &[Some(&layout)],
@@ -72,13 +78,21 @@ impl CompiledKernel {
 fn check_limits(gpu: &Gpu, name: &str, r: &Reflection) -> Result<(), GpuError> {
     let limits = gpu.limits();
     let checks = [
-        ("max_storage_buffers_per_shader_stage", r.storage.len() as u64, limits.max_storage_buffers_per_shader_stage),
+        (
+            "max_storage_buffers_per_shader_stage",
+            r.storage.len() as u64,
+            limits.max_storage_buffers_per_shader_stage,
+        ),
         (
             "max_compute_invocations_per_workgroup",
             r.workgroup.iter().map(|&x| u64::from(x)).product(),
             limits.max_compute_invocations_per_workgroup,
         ),
-        ("max_compute_workgroup_storage_size", u64::from(r.workgroup_bytes), limits.max_compute_workgroup_storage_size),
+        (
+            "max_compute_workgroup_storage_size",
+            u64::from(r.workgroup_bytes),
+            limits.max_compute_workgroup_storage_size,
+        ),
     ];
     for (limit, wanted, found) in checks {
         if wanted > u64::from(found) {

@@ -74,7 +74,8 @@ impl Gpu {
         }
         let uniform =
             Slice { buffer: uniform_buffer.clone(), offset, size: u64::from(kernel.reflection.uniform_size) };
-        entries.push(wgpu::BindGroupEntry { binding: kernel.reflection.uniform, resource: binding(&uniform) });
+        entries
+            .push(wgpu::BindGroupEntry { binding: kernel.reflection.uniform, resource: binding(&uniform) });
         let group = self.scoped(&name, 0, |device| {
             device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(&name),
