@@ -2,7 +2,7 @@
 
 use super::{EngineError, NetGraph};
 use crate::diffusion::program::{
-    Coef, Instruction, Pointwise as F, Program, Reduce as R, Reg, Slot, Structure, Term,
+    Coef, Instruction, Pointwise as F, Program, Reduce as R, Reg, Slot, Structure, Term, MAX_TERMS,
 };
 use crate::graph::plan::{Buf, Builder};
 use crate::graph::GraphError;
@@ -145,8 +145,12 @@ fn words(instruction: &Instruction) -> Vec<u32> {
             };
             let (own, others) = split_terms(*dst, terms);
             let (lo, hi) = clamp.unwrap_or((0.0, 0.0));
-            let mut words: Vec<u32> = others.iter().map(|t| f(factor(t))).collect();
-            words.extend([f(own.map_or(0.0, factor)), f(lo), f(hi)]);
+            let mut words = Vec::new();
+            for (i, part) in others.chunks(MAX_TERMS).enumerate() {
+                words.extend(part.iter().map(|t| f(factor(t))));
+                let keep = if i == 0 { own.map_or(0.0, factor) } else { 1.0 };
+                words.extend([f(keep), f(lo), f(hi)]);
+            }
             words
         }
         Instruction::Noise { draw, .. } => vec![*draw],
@@ -244,21 +248,28 @@ impl<'a> Lowering<'a> {
                     Coef::Const(_) => None,
                     Coef::Slot(s) | Coef::SlotTimes(s, _) => Some(s.0),
                 };
-                let call = mix::Mix {
-                    n,
-                    pixels: shape.pixels(),
-                    c: shape.c,
-                    terms: others
-                        .iter()
-                        .map(|t| mix::Term { channels: shape.c, from: 0, slot: slot(t.coef) })
-                        .collect(),
-                    accumulate: own.is_some(),
-                    clamp: clamp.is_some(),
-                };
-                let srcs: Vec<Buf> = others.iter().map(|t| self.reg(t.src)).collect();
                 let hazard = others.iter().any(|t| t.src == *dst);
+                // A destination that cannot be summed in place takes a source: then there
+                // may be more than a kernel has, and the sum is made in parts.
+                let parts = others.len().div_ceil(MAX_TERMS);
                 self.write(b, "mix", *dst, hazard, |to| {
-                    call.calls(&caps, &srcs, to, &numbers, Some(self.slots))
+                    let mut numbers = self.numbers(offset);
+                    let mut calls = Vec::new();
+                    for (i, part) in others.chunks(MAX_TERMS).enumerate() {
+                        let term = |t: &&Term| mix::Term { channels: shape.c, from: 0, slot: slot(t.coef) };
+                        let call = mix::Mix {
+                            n,
+                            pixels: shape.pixels(),
+                            c: shape.c,
+                            terms: part.iter().map(term).collect(),
+                            accumulate: own.is_some() || i > 0,
+                            clamp: clamp.is_some() && i + 1 == parts,
+                        };
+                        let srcs: Vec<Buf> = part.iter().map(|t| self.reg(t.src)).collect();
+                        calls.extend(call.calls(&caps, &srcs, to, &numbers, Some(self.slots)));
+                        numbers.offset += part.len() as u32 + 3;
+                    }
+                    calls
                 })?;
             }
             Instruction::Pointwise { dst, f, srcs } => {

@@ -78,6 +78,15 @@ impl Executable {
         use wgpu::BufferUsages as U;
         let target = Target { caps: gpu.caps(), limits: gpu.limits().clone(), name: gpu.info().name.clone() };
         let max = target.limits.max_storage_buffer_binding_size;
+        // Everything below multiplies by n: registers first, by checked arithmetic.
+        for r in &program.registers {
+            let size = r.shape.checked_len().and_then(|len| len.checked_mul(n)?.checked_mul(4));
+            let size = size.map_or(u64::MAX, |s| s as u64);
+            if size > max {
+                let what = format!("register {} of {n} images", r.name);
+                return Err(gpu.limit(&what, "max_storage_buffer_binding_size", size, max).into());
+            }
+        }
         let mut builder = Builder::new(target, n);
         let lowered = lower(&mut builder, program, nets)?;
         let mut steps = lowered.steps;

@@ -100,6 +100,14 @@ pub async fn list(backend: Option<&str>) -> Result<Vec<Found>, GpuError> {
 /// # Errors
 /// No adapter at all, or none that matches.
 pub async fn choose(options: &Options) -> Result<Found, GpuError> {
+    let here = wgpu::Instance::enabled_backend_features();
+    if let Some(name) = &options.backend {
+        if (backends(Some(name))? & here).is_empty() {
+            let names: Vec<_> = (here & wgpu::Backends::PRIMARY).iter_names().map(|(n, _)| n).collect();
+            let present = names.join(", ").to_lowercase();
+            return Err(GpuError::BackendNotHere { wanted: name.clone(), present });
+        }
+    }
     let mut found = list(options.backend.as_deref()).await?;
     if found.is_empty() {
         let backends = options.backend.clone().unwrap_or_else(|| "Vulkan, Metal or DX12".into());

@@ -15,6 +15,14 @@ pub enum GpuError {
         /// The backends that were asked.
         backends: String,
     },
+    /// The caller named a backend that this system does not have.
+    #[error("no {wanted} on this system; it has {present}: choose one of these, or leave --backend out")]
+    BackendNotHere {
+        /// The backend asked for.
+        wanted: String,
+        /// What there is.
+        present: String,
+    },
     /// The caller asked for an adapter that is not there.
     #[error("no adapter matches `{wanted}`; present: {present}. `undiffuse info` lists them")]
     AdapterNotFound {

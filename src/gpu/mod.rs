@@ -24,7 +24,7 @@ pub const DEADLINE: Duration = Duration::from_secs(180);
 /// A device, its queue, and the kernels compiled for it. Cheap to clone; may be
 /// shared by threads.
 #[derive(Clone, Debug)]
-pub struct Gpu(Arc<Inner>);
+pub struct Gpu(Arc<Inner>, Option<Arc<Meter>>);
 
 #[derive(Debug)]
 struct Inner {
@@ -35,13 +35,19 @@ struct Inner {
     caps: Caps,
     kernels: Mutex<HashMap<(usize, usize), Arc<CompiledKernel>>>,
     lost: Arc<AtomicBool>,
+    meter: Meter,
+}
+
+#[derive(Debug, Default)]
+struct Meter {
     bytes_up: AtomicU64,
     bytes_down: AtomicU64,
     maps: AtomicU64,
     submissions: AtomicU64,
 }
 
-/// What went over the bus and how often the host asked, since the device was opened.
+/// What went over the bus and how often the host asked, since the device was
+/// opened or, for [`Gpu::metered`], since that call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Command submissions.
@@ -109,7 +115,7 @@ impl Gpu {
         let info = device.adapter_info();
         let caps = adapters::caps(&info, device.features());
         let limits = device.limits();
-        Gpu(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             device,
             queue,
             info,
@@ -117,11 +123,22 @@ impl Gpu {
             caps,
             kernels: Mutex::default(),
             lost,
-            bytes_up: AtomicU64::new(0),
-            bytes_down: AtomicU64::new(0),
-            maps: AtomicU64::new(0),
-            submissions: AtomicU64::new(0),
-        }))
+            meter: Meter::default(),
+        });
+        Gpu(inner, None)
+    }
+
+    /// The same device with counters of its own, from zero: two users of one
+    /// device, on whatever threads, each learn what they did.
+    pub fn metered(&self) -> Gpu {
+        Gpu(self.0.clone(), Some(Arc::default()))
+    }
+
+    /// Adds to a counter of the device and, where it has one, of this handle.
+    fn count(&self, which: fn(&Meter) -> &AtomicU64, by: u64) {
+        for meter in [Some(&self.0.meter), self.1.as_deref()].into_iter().flatten() {
+            which(meter).fetch_add(by, Ordering::Relaxed);
+        }
     }
 
     /// The wgpu device.
@@ -151,12 +168,13 @@ impl Gpu {
 
     /// What was moved and asked so far.
     pub fn counters(&self) -> Counters {
+        let meter = self.1.as_deref().unwrap_or(&self.0.meter);
         let get = |a: &AtomicU64| a.load(Ordering::Relaxed);
         Counters {
-            submissions: get(&self.0.submissions),
-            maps: get(&self.0.maps),
-            bytes_up: get(&self.0.bytes_up),
-            bytes_down: get(&self.0.bytes_down),
+            submissions: get(&meter.submissions),
+            maps: get(&meter.maps),
+            bytes_up: get(&meter.bytes_up),
+            bytes_down: get(&meter.bytes_down),
         }
     }
 
@@ -216,7 +234,7 @@ impl Gpu {
 
     /// Writes `data` (a multiple of 4 bytes) before the next submission.
     pub fn write(&self, buffer: &wgpu::Buffer, offset: u64, data: &[u8]) {
-        self.0.bytes_up.fetch_add(data.len() as u64, Ordering::Relaxed);
+        self.count(|m| &m.bytes_up, data.len() as u64);
         self.0.queue.write_buffer(buffer, offset, data);
     }
 
@@ -225,7 +243,7 @@ impl Gpu {
     /// # Errors
     /// The device is lost, or the commands are wrong (a bug).
     pub fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<wgpu::SubmissionIndex, GpuError> {
-        self.0.submissions.fetch_add(1, Ordering::Relaxed);
+        self.count(|m| &m.submissions, 1);
         let index = self.scoped("submit", 0, |_| self.0.queue.submit([encoder.finish()]))?;
         self.alive()?;
         Ok(index)
@@ -249,8 +267,8 @@ impl Gpu {
     /// # Errors
     /// Timeout or a lost device.
     pub fn read(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>, GpuError> {
-        self.0.maps.fetch_add(1, Ordering::Relaxed);
-        self.0.bytes_down.fetch_add(bytes, Ordering::Relaxed);
+        self.count(|m| &m.maps, 1);
+        self.count(|m| &m.bytes_down, bytes);
         let (send, receive) = std::sync::mpsc::channel();
         buffer.map_async(wgpu::MapMode::Read, 0..bytes, move |r| {
             let _ = send.send(r);

@@ -116,6 +116,11 @@ fn upload(
     }
     let mut bytes = make()?;
     bytes.resize(bytes.len().max(4).next_multiple_of(32), 0);
+    let (size, max) = (bytes.len() as u64, gpu.limits().max_storage_buffer_binding_size);
+    if size > max {
+        let what = format!("weight `{}`", key.split('@').next().unwrap_or(&key));
+        return Err(gpu.limit(&what, "max_storage_buffer_binding_size", size, max).into());
+    }
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
     let buffer = gpu.buffer(&key, bytes.len() as u64, usage)?;
     gpu.write(&buffer, 0, &bytes);

@@ -38,7 +38,8 @@ impl std::str::FromStr for Class {
 #[derive(Debug)]
 pub(super) struct Classes {
     labels: Labels,
-    count: usize,
+    /// Labels are `0 .. all`, the empty class among them.
+    all: usize,
     names: BTreeMap<u32, String>,
     null: Option<u32>,
 }
@@ -53,27 +54,39 @@ impl Classes {
         let inside = |id: u32| (id as usize) < all && Some(id) != null;
         let names: BTreeMap<_, _> =
             index.id2label.iter().filter(|(id, _)| inside(**id)).map(|(i, n)| (*i, n.clone())).collect();
-        // The empty class stands behind the real ones.
-        let count = null.map_or(all, |n| n as usize);
-        Classes { labels, count, names, null }
+        Classes { labels, all, names, null }
     }
 
     pub fn null(&self) -> Option<u32> {
         self.null
     }
 
+    /// By their order without the empty class.
     pub fn names(&self) -> Vec<String> {
-        (0..self.count)
-            .map(|i| self.names.get(&(i as u32)).cloned().unwrap_or_else(|| i.to_string()))
-            .collect()
+        (0..self.count()).map(|i| self.name(self.real(i))).collect()
+    }
+
+    /// How many there are without the empty class.
+    fn count(&self) -> usize {
+        self.all - usize::from(self.null.is_some())
+    }
+
+    /// The label of the class `i`, counted without the empty one.
+    fn real(&self, i: usize) -> usize {
+        i + usize::from(self.null.is_some_and(|n| n as usize <= i))
+    }
+
+    fn name(&self, label: usize) -> String {
+        let found = u32::try_from(label).ok().and_then(|l| self.names.get(&l));
+        found.cloned().unwrap_or_else(|| label.to_string())
     }
 
     /// The label of image `index`.
     pub fn label(&self, class: &Class, index: u64) -> Result<f32, PipelineError> {
         let refuse = |what: String| PipelineError::Option { option: "class", what };
-        let turn = || match self.count as u64 {
+        let turn = || match self.count() as u64 {
             0 => Err(refuse("this model does not say how many classes it has: give a number".into())),
-            count => Ok((index % count) as f32),
+            count => Ok(self.real((index % count) as usize) as f32),
         };
         match (self.labels, class) {
             (Labels::None, Class::Auto) => Ok(0.0),
@@ -88,7 +101,7 @@ impl Classes {
                 None => Err(refuse("this model was trained without an empty class: name one".into())),
             },
             (Labels::Number, Class::Index(i)) if *i < 1 << 24 => Ok(*i as f32),
-            (_, Class::Index(i)) if *i < self.count => Ok(*i as f32),
+            (_, Class::Index(i)) if *i < self.all => Ok(*i as f32),
             (_, Class::Index(i)) => Err(refuse(format!("no class {i}; there are {}", self.list()))),
             (_, Class::Name(name)) => self.find(name).map(|i| i as f32).ok_or_else(|| {
                 refuse(format!("no class `{name}` (or more than one begins so); there are {}", self.list()))
@@ -104,12 +117,16 @@ impl Classes {
     }
 
     fn list(&self) -> String {
-        if self.count == 0 {
+        let count = self.count();
+        if count == 0 {
             return "none that have a name".into();
         }
-        let names = self.names();
-        let shown = names.iter().enumerate().take(20).map(|(i, n)| format!("{i} {n}"));
-        let rest = if names.len() > 20 { format!(" ... {}", names.len() - 1) } else { String::new() };
+        let say = |i| match self.real(i) {
+            label if self.names.contains_key(&(label as u32)) => format!("{label} {}", self.name(label)),
+            label => label.to_string(),
+        };
+        let shown = (0..count.min(20)).map(say);
+        let rest = if count > 20 { format!(" ... {}", self.real(count - 1)) } else { String::new() };
         shown.collect::<Vec<_>>().join(", ") + &rest
     }
 }

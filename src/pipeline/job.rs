@@ -3,7 +3,7 @@
 use super::{Pipeline, PipelineError, Sample};
 use crate::diffusion::program::Program;
 use crate::engine::{Batch, EngineError, Executable, Run};
-use crate::gpu::{Counters, GpuError};
+use crate::gpu::{Gpu, GpuError};
 use crate::graph::GraphError;
 use crate::kernels::noise::noise_hash;
 use image::RgbImage;
@@ -29,7 +29,8 @@ pub struct Job {
     images: Vec<RgbImage>,
     start: Instant,
     seconds: f64,
-    counters: Counters,
+    gpu: Gpu,
+    drawn: usize,
 }
 
 /// How far a job is.
@@ -109,10 +110,10 @@ impl Job {
         if options.first_index.checked_add(options.count as u64).is_none() {
             return Err(refuse("first-index", "indices past 2^64 do not exist: begin lower"));
         }
-        let counters = pipeline.gpu().counters();
+        let gpu = pipeline.gpu().metered();
         let program = pipeline.program(options)?;
         pipeline.0.classes.label(&options.class, options.first_index)?;
-        let exe = plan(&pipeline, &program, options, progress)?;
+        let exe = plan(&pipeline, &gpu, &program, options, progress)?;
         let batches = options.count.div_ceil(exe.n());
         Ok(Job {
             pipeline,
@@ -125,7 +126,8 @@ impl Job {
             images: Vec::new(),
             start: Instant::now(),
             seconds: 0.0,
-            counters,
+            gpu,
+            drawn: 0,
         })
     }
 
@@ -158,7 +160,7 @@ impl Job {
         }
         let current = if status.done { 0.0 } else { status.fraction };
         Ok(Some(Progress {
-            images: self.images.len(),
+            images: self.drawn,
             count: self.options.count,
             step: status.step,
             steps: status.steps,
@@ -191,30 +193,26 @@ impl Job {
 
     /// What was done so far.
     pub fn report(&self) -> Report {
-        let (now, gpu) = (self.exe_counters(), self.pipeline.gpu());
+        let (now, info) = (self.gpu.counters(), self.gpu.info());
         Report {
-            adapter: gpu.info().name.clone(),
-            backend: format!("{:?}", gpu.info().backend).to_lowercase(),
+            adapter: info.name.clone(),
+            backend: format!("{:?}", info.backend).to_lowercase(),
             model: self.pipeline.name().to_string(),
             sampler: self.options.sampler.name(),
-            images: self.options.count.min(self.batch * self.exe.n()),
+            images: self.drawn,
             batches: self.batch,
             batch: self.exe.n(),
             steps: self.program.steps.len(),
             nfe: self.program.nfe(),
             seconds: self.seconds,
-            submissions: now.submissions - self.counters.submissions,
-            maps: now.maps - self.counters.maps,
+            submissions: now.submissions,
+            maps: now.maps,
             status_maps: 0,
-            bytes_up: now.bytes_up - self.counters.bytes_up,
-            bytes_down: now.bytes_down - self.counters.bytes_down,
+            bytes_up: now.bytes_up,
+            bytes_down: now.bytes_down,
             seed: self.options.seed,
             noise_hash: format!("{:016x}", noise_hash(self.options.seed)),
         }
-    }
-
-    fn exe_counters(&self) -> Counters {
-        self.pipeline.gpu().counters()
     }
 
     /// What the current batch is given.
@@ -252,6 +250,7 @@ impl Job {
             let image = RgbImage::from_raw(shape.w as u32, shape.h as u32, rgb);
             let image = image.ok_or_else(|| EngineError::Internal("pixels do not fit".into()))?;
             self.images.push(image);
+            self.drawn += 1;
         }
         Ok(())
     }
@@ -260,12 +259,12 @@ impl Job {
 /// Plans with the batch asked for, or with the largest that fits.
 fn plan(
     pipeline: &Pipeline,
+    gpu: &Gpu,
     program: &Program,
     options: &Sample,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Executable, PipelineError> {
     let inner = &pipeline.0;
-    let gpu = &inner.gpu;
     let nets = std::slice::from_ref(&inner.net);
     let mut make = |n| Executable::new(gpu, program, nets, n, &inner.weights, &mut *progress);
     if let Some(n) = options.batch {

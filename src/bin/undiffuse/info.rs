@@ -22,31 +22,38 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .map(|m| serde_json::json!({ "name": m.name, "about": m.about, "bytes": m.weights.len() }))
         .collect();
     if args.json {
-        println!("{}", serde_json::json!({ "adapters": adapters, "models": models }));
+        say!(stdout, "{}", serde_json::json!({ "adapters": adapters, "models": models }));
         return Ok(());
     }
     if found.is_empty() {
-        println!("No adapter answers. Install a graphics driver; on Debian or Ubuntu");
-        println!("`apt install mesa-vulkan-drivers` gives a software one.");
+        say!(stdout, "No adapter answers. Install a graphics driver; on Debian or Ubuntu");
+        say!(stdout, "`apt install mesa-vulkan-drivers` gives a software one.");
     }
     for (f, a) in found.iter().zip(&adapters) {
         let mark = if f.default { "*" } else { " " };
-        println!("{mark} {}: {} ({:?}, {:?})", a["index"], f.info.name, f.info.backend, f.info.device_type);
-        println!("      driver       {} {}", f.info.driver, f.info.driver_info);
-        println!("      f16          {}", yes(&a["f16"]));
-        println!("      subgroups    {}", a["subgroups"].as_str().unwrap_or("no"));
-        println!("      64-bit ints  {}", yes(&a["int64"]));
-        println!("      kernels      {}", a["family"].as_str().unwrap_or_default());
+        say!(
+            stdout,
+            "{mark} {}: {} ({:?}, {:?})",
+            a["index"],
+            f.info.name,
+            f.info.backend,
+            f.info.device_type
+        );
+        say!(stdout, "      driver       {} {}", f.info.driver, f.info.driver_info);
+        say!(stdout, "      f16          {}", yes(&a["f16"]));
+        say!(stdout, "      subgroups    {}", a["subgroups"].as_str().unwrap_or("no"));
+        say!(stdout, "      64-bit ints  {}", yes(&a["int64"]));
+        say!(stdout, "      kernels      {}", a["family"].as_str().unwrap_or_default());
         for (name, value) in a["limits"].as_object().into_iter().flatten() {
-            println!("      {name:<38} {value}");
+            say!(stdout, "      {name:<38} {value}");
         }
         if f.default {
-            println!("      the default: {}", f.why);
+            say!(stdout, "      the default: {}", f.why);
         }
     }
-    println!("\nEmbedded models:");
+    say!(stdout, "\nEmbedded models:");
     for m in pipeline::EMBEDDED {
-        println!("  {:<10} {}", m.name, m.about);
+        say!(stdout, "  {:<10} {}", m.name, m.about);
     }
     Ok(())
 }

@@ -1,5 +1,11 @@
 //! The command line: one file per verb, no mathematics.
 
+/// Prints a line; a reader that has gone away is no error.
+macro_rules! say {
+    (stdout, $($text:tt)*) => { let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($text)*))); };
+    ($($text:tt)*) => { let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($text)*))); };
+}
+
 mod info;
 mod output;
 mod progress;
@@ -54,11 +60,11 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Cancelled) => {
-            eprintln!("undiffuse: stopped; what was finished is written, nothing is half-written");
+            say!("undiffuse: stopped; what was finished is written, nothing is half-written");
             ExitCode::from(130)
         }
         Err(Failure::Error(e)) => {
-            eprintln!("undiffuse: {}", chain(&*e));
+            say!("undiffuse: {}", chain(&*e));
             ExitCode::from(2)
         }
     }

@@ -37,7 +37,7 @@ impl Progress {
             // A line each tenth, not more often than a reader can use.
             None if fraction - self.said >= 0.1 => {
                 self.said = fraction;
-                eprintln!("{:3.0} %  {what}{left}", fraction * 100.0);
+                say!("{:3.0} %  {what}{left}", fraction * 100.0);
             }
             None => {}
         }

@@ -1,6 +1,6 @@
 //! `undiffuse sample`: draw pictures.
 
-use crate::output::{self, Output};
+use crate::output::{self, Kind, Output};
 use crate::progress::Progress;
 use crate::Failure;
 use image::RgbImage;
@@ -62,6 +62,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
     let output = Output::open(&args.out)?;
     let gpu = Gpu::open(&Options {
         adapter: args.adapter.clone(),
@@ -70,12 +73,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     })?;
     let pipeline = open(&gpu, &args.model)?;
     for note in pipeline.notes() {
-        eprintln!("note: {note}");
+        say!("note: {note}");
     }
+    let shape = pipeline.describe().sample;
+    output.check(args.count, (shape.w, shape.h), args.zoom)?;
     let info = gpu.info();
-    eprintln!("{} on {} ({:?})", pipeline.name(), info.name, info.backend);
+    say!("{} on {} ({:?})", pipeline.name(), info.name, info.backend);
     if info.device_type == wgpu::DeviceType::Cpu {
-        eprintln!("note: this is a software adapter; a GPU would be far faster");
+        say!("note: this is a software adapter; a GPU would be far faster");
     }
     let options = Sample {
         count: args.count,
@@ -88,11 +93,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         guidance_scale: args.guidance_scale,
         seed: args.seed,
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
     let mut progress = Progress::new();
     let mut job = pipeline.sample_with_progress(&options, &mut |done, of| {
+        if stop.load(Ordering::SeqCst) {
+            // Nothing is drawn yet, and planning cannot be interrupted from here.
+            progress.done();
+            say!("undiffuse: stopped before anything was drawn");
+            output.abandon();
+            std::process::exit(130);
+        }
         progress.show(0.0, &format!("preparing {done}/{of}"));
     })?;
     let mut writer = Writer::new(&output, args.first_index, args.zoom);
@@ -104,14 +113,19 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.json {
         let mut json = serde_json::to_value(&report)?;
         json["files"] = writer.files.iter().map(|f| f.display().to_string()).collect();
-        println!("{json}");
+        say!(stdout, "{json}");
     }
     let rate = report.images as f64 / report.seconds.max(1e-9);
-    eprintln!(
+    say!(
         "{} image(s), {} steps of {}, {} network evaluations each: {:.2} s ({rate:.2} images/s) on {}",
-        report.images, report.steps, report.sampler, report.nfe, report.seconds, report.adapter
+        report.images,
+        report.steps,
+        report.sampler,
+        report.nfe,
+        report.seconds,
+        report.adapter
     );
-    eprintln!("wrote {}", writer.said());
+    say!("wrote {}", writer.said());
     Ok(())
 }
 
@@ -160,9 +174,9 @@ impl<'a> Writer<'a> {
     }
 
     fn add(&mut self, images: Vec<RgbImage>) -> Result<(), Failure> {
-        match self.output {
-            Output::Grid(_) => self.images.extend(images),
-            Output::Folder(folder) => {
+        match &self.output.to {
+            Kind::Grid(_) => self.images.extend(images),
+            Kind::Folder(folder) => {
                 for image in images {
                     let index = self.first_index + self.files.len() as u64;
                     let path = folder.join(format!("{index:06}.png"));
@@ -175,7 +189,7 @@ impl<'a> Writer<'a> {
     }
 
     fn finish(&mut self) -> Result<(), Failure> {
-        if let Output::Grid(path) = self.output {
+        if let Kind::Grid(path) = &self.output.to {
             let image = match &self.images[..] {
                 [one] => output::zoomed(one, self.zoom),
                 many => output::grid(many, self.zoom)?,
@@ -187,9 +201,9 @@ impl<'a> Writer<'a> {
     }
 
     fn said(&self) -> String {
-        match (self.output, &self.files[..]) {
-            (Output::Folder(folder), files) => format!("{} files in {}", files.len(), folder.display()),
-            (Output::Grid(path), _) => path.display().to_string(),
+        match (&self.output.to, &self.files[..]) {
+            (Kind::Folder(folder), files) => format!("{} files in {}", files.len(), folder.display()),
+            (Kind::Grid(path), _) => path.display().to_string(),
         }
     }
 }

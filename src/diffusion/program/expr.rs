@@ -140,7 +140,7 @@ impl Binary {
 
 /// A function of one number as cubics over equal intervals, for times that are
 /// found on the GPU: in interval i, with `s = (at - start) / step - i`, the value
-/// is `c0 + s (c1 + s (c2 + s c3))`. Beyond its ends the outermost cubics go on.
+/// is `c0 + s (c1 + s (c2 + s c3))`. Beyond its ends it has the ends' values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     /// For messages.
@@ -156,9 +156,8 @@ pub struct Table {
 impl Table {
     /// The value at `at`; NaN for an empty table.
     pub fn value(&self, at: f64) -> f64 {
-        let u = (at - self.start) / self.step;
-        let last = self.cubics.len().saturating_sub(1) as f64;
-        let i = u.floor().clamp(0.0, last);
+        let u = ((at - self.start) / self.step).clamp(0.0, self.cubics.len() as f64);
+        let i = u.floor().min(self.cubics.len().saturating_sub(1) as f64);
         let s = u - i;
         self.cubics.get(i as usize).map_or(f64::NAN, |c| c[0] + s * (c[1] + s * (c[2] + s * c[3])))
     }
