@@ -1,6 +1,7 @@
 //! undiffuse: diffusion models run backwards on any GPU.
 #![warn(missing_docs)]
 
+mod clock;
 pub mod diffusion;
 pub mod engine;
 pub mod gpu;
