@@ -1,13 +1,14 @@
 // Convolution for GPUs: an implicit matrix product with workgroup tiles.
 //
-// A workgroup of 16 x 16 lanes makes TM pixels by TN output channels; a lane
-// makes TM/16 x TN/16 of them. 16 input channels of one tap are staged at a time
-// as nested arrays indexed [k][lane], so that index checks stay out of the loop.
+// A workgroup of LX x LY lanes makes TM pixels by TN output channels; a lane makes
+// 4 RM pixels by 4 RN channels. 16 input channels of one tap are staged at a time
+// as nested arrays that the loop reads [constant][lane][constant]: no index check
+// stays in it, and each 16-byte read feeds 8 or more multiply-adds.
 // Each sum runs over taps, then input channels, in order, whatever the batch.
 //
 // x      [n, h, w, ci]
 // weight [kh kw][ci][co padded to a multiple of 4]
-// bias   [co], zero-padded
+// bias   [co], zero-padded to a multiple of TN
 // temb   [n, co]  added to each pixel, where p.flags & 1
 // res    [n, oh, ow, co]  added, where p.flags & 2
 // y      [n, oh, ow, co] = (x * weight + bias + temb + res) * scale
@@ -17,23 +18,67 @@ struct P {
   kh: u32, kw: u32, stride: u32, pad_top: u32, pad_left: u32,
   flags: u32, scale: f32,
 }
+#if VEC4
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> weight: array<vec4f>;
+@group(0) @binding(2) var<storage, read> bias: array<vec4f>;
+@group(0) @binding(3) var<storage, read> temb: array<vec4f>;
+@group(0) @binding(4) var<storage, read> res: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> y: array<vec4f>;
+#else
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> weight: array<vec4f>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read> temb: array<f32>;
 @group(0) @binding(4) var<storage, read> res: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
+#endif
 @group(0) @binding(6) var<uniform> p: P;
 #include "dispatch.wgsl"
 
-const RM: u32 = {{RM}}u; // pixels of a lane
-const TM: u32 = {{16 * RM}}u;
-const TN: u32 = {{64 * RN}}u; // output channels of the tile: RN vec4 a lane
+const TM: u32 = {{4 * LY * RM}}u;
+const TN: u32 = {{4 * LX * RN}}u;
 
-var<workgroup> sh_x: array<array<f32, TM>, 16>;
-var<workgroup> sh_w: array<array<vec4f, {{16 * RN}}>, 16>;
+var<workgroup> sh_w: array<array<vec4f, {{LX * RN}}>, 16>;
+// [channel][pixels / 4][4], padded so that lanes write to different banks.
+var<workgroup> sh_x: array<array<array<f32, 4>, {{LY * RM + 1}}>, 16>;
 
-@compute @workgroup_size(16, 16)
+// Four channels from c on of the pixel whose first number is at `at`.
+fn load_x(at: u32, c: u32, ok: bool) -> vec4f {
+#if VEC4
+  let go = ok && c < p.ci;
+  return select(vec4f(), x[select(0u, (at + c) / 4u, go)], go);
+#else
+  let go = vec4<bool>(ok) & (vec4u(c) + vec4u(0u, 1u, 2u, 3u) < vec4u(p.ci));
+  let i = select(vec4u(), vec4u(at + c) + vec4u(0u, 1u, 2u, 3u), go);
+  return select(vec4f(), vec4f(x[i.x], x[i.y], x[i.z], x[i.w]), go);
+#endif
+}
+
+// Four channels from o on of a pixel.
+fn store(pixel: u32, o: u32, sum: vec4f) {
+  let at = pixel * p.co + o;
+  let emb = pixel / (p.oh * p.ow) * p.co + o;
+#if VEC4
+  if (o < p.co) {
+    var v = sum + bias[o / 4u];
+    if ((p.flags & 1u) != 0u) { v += temb[emb / 4u]; }
+    if ((p.flags & 2u) != 0u) { v += res[at / 4u]; }
+    y[at / 4u] = v * p.scale;
+  }
+#else
+#for Q 4
+  if (o + {{Q}}u < p.co) {
+    var v = sum[{{Q}}] + bias[o + {{Q}}u];
+    if ((p.flags & 1u) != 0u) { v += temb[emb + {{Q}}u]; }
+    if ((p.flags & 2u) != 0u) { v += res[at + {{Q}}u]; }
+    y[at + {{Q}}u] = v * p.scale;
+  }
+#endfor
+#endif
+}
+
+@compute @workgroup_size({{LX}}, {{LY}})
 fn main(
   @builtin(workgroup_id) id: vec3u,
   @builtin(num_workgroups) count: vec3u,
@@ -48,22 +93,31 @@ fn main(
   let pixels = p.n * p.oh * p.ow;
   let co4 = (p.co + 3u) / 4u;
 
-  // Lane `flat` stages channel k = flat % 16 of pixels flat / 16 + 16 i.
-  let k = flat % 16u;
-#for I RM
-  let pix{{I}} = first + flat / 16u + {{16 * I}}u;
+  // What lane `flat` stages: channels 4 quad to 4 quad + 3 of XS pixels, and WS
+  // vectors of weights.
+  let quad = flat % 4u;
+#for I XS
+  let pix{{I}} = first + flat / 4u + {{STEP * I}}u;
   let in{{I}} = pix{{I}} < pixels;
   let n{{I}} = pix{{I}} / (p.oh * p.ow);
   let rest{{I}} = pix{{I}} % (p.oh * p.ow);
   let top{{I}} = i32((rest{{I}} / p.ow) * p.stride) - i32(p.pad_top);
   let left{{I}} = i32((rest{{I}} % p.ow) * p.stride) - i32(p.pad_left);
+#endfor
+#for J WS
+  let wrow{{J}} = (flat + {{4 * STEP * J}}u) / (TN / 4u);
+  let wcol{{J}} = (flat + {{4 * STEP * J}}u) % (TN / 4u);
+  let win{{J}} = tile * (TN / 4u) + wcol{{J}} < co4;
+  let wat{{J}} = wrow{{J}} * co4 + tile * (TN / 4u) + wcol{{J}};
+#endfor
+#for I 4 * RM
 #for J RN
   var acc{{I}}_{{J}} = vec4f();
 #endfor
 #endfor
   for (var ky = 0u; ky < p.kh; ky++) {
     for (var kx = 0u; kx < p.kw; kx++) {
-#for I RM
+#for I XS
       let row{{I}} = top{{I}} + i32(ky);
       let col{{I}} = left{{I}} + i32(kx);
       let ok{{I}} = in{{I}} && row{{I}} >= 0 && row{{I}} < i32(p.h) && col{{I}} >= 0 && col{{I}} < i32(p.w);
@@ -71,29 +125,35 @@ fn main(
 #endfor
       let tap = (ky * p.kw + kx) * p.ci;
       for (var c = 0u; c < p.ci; c += 16u) {
-        workgroupBarrier();
-#for I RM
-        let go{{I}} = ok{{I}} && c + k < p.ci;
-        sh_x[k][flat / 16u + {{16 * I}}u] = select(0.0, x[select(0u, at{{I}} + c + k, go{{I}})], go{{I}});
+        // Read before the barrier: memory is slower than the lanes that still compute.
+#for I XS
+        let vx{{I}} = load_x(at{{I}}, c + 4u * quad, ok{{I}});
 #endfor
-#for J RN
-        // Row flat / 16 of the weights, vec4 flat % 16.
-        let wrow{{J}} = c + flat / 16u;
-        let wcol{{J}} = tile * {{16 * RN}}u + flat % 16u + {{16 * J}}u;
-        let wok{{J}} = wrow{{J}} < p.ci && wcol{{J}} < co4;
-        let wat{{J}} = select(0u, (tap + wrow{{J}}) * co4 + wcol{{J}}, wok{{J}});
-        sh_w[flat / 16u][flat % 16u + {{16 * J}}u] = select(vec4f(), weight[wat{{J}}], wok{{J}});
+#for J WS
+        let wok{{J}} = win{{J}} && c + wrow{{J}} < p.ci;
+        let vw{{J}} = select(vec4f(), weight[select(0u, (tap + c) * co4 + wat{{J}}, wok{{J}})], wok{{J}});
+#endfor
+        workgroupBarrier();
+#for I XS
+#for Q 4
+        sh_x[4u * quad + {{Q}}u][(flat / 4u + {{STEP * I}}u) / 4u][flat / 4u % 4u] = vx{{I}}[{{Q}}];
+#endfor
+#endfor
+#for J WS
+        sh_w[wrow{{J}}][wcol{{J}}] = vw{{J}};
 #endfor
         workgroupBarrier();
 #for K 16
         {
 #for J RN
-          let b{{J}} = sh_w[{{K}}][lane.x + {{16 * J}}u];
+          let b{{J}} = sh_w[{{K}}][lane.x + {{LX * J}}u];
 #endfor
 #for I RM
-          let v{{I}} = sh_x[{{K}}][lane.y + {{16 * I}}u];
+#for Q 4
+          let v{{I}}_{{Q}} = sh_x[{{K}}][lane.y + {{LY * I}}u][{{Q}}];
 #for J RN
-          acc{{I}}_{{J}} = fma(vec4f(v{{I}}), b{{J}}, acc{{I}}_{{J}});
+          acc{{4 * I + Q}}_{{J}} = fma(vec4f(v{{I}}_{{Q}}), b{{J}}, acc{{4 * I + Q}}_{{J}});
+#endfor
 #endfor
 #endfor
         }
@@ -102,24 +162,15 @@ fn main(
     }
   }
 #for I RM
+#for Q 4
   {
-    let pixel = first + lane.y + {{16 * I}}u;
+    let pixel = first + 4u * (lane.y + {{LY * I}}u) + {{Q}}u;
     if (pixel < pixels) {
-      let image = pixel / (p.oh * p.ow);
 #for J RN
-      {
-        let o = tile * TN + (lane.x + {{16 * J}}u) * 4u;
-        for (var q = 0u; q < 4u; q++) {
-          if (o + q < p.co) {
-            var v = acc{{I}}_{{J}}[q] + bias[o + q];
-            if ((p.flags & 1u) != 0u) { v += temb[image * p.co + o + q]; }
-            if ((p.flags & 2u) != 0u) { v += res[pixel * p.co + o + q]; }
-            y[pixel * p.co + o + q] = v * p.scale;
-          }
-        }
-      }
+      store(pixel, tile * TN + 4u * (lane.x + {{LX * J}}u), acc{{4 * I + Q}}_{{J}});
 #endfor
     }
   }
+#endfor
 #endfor
 }

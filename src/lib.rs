@@ -39,6 +39,7 @@
 //! | 0 | [`weights`], [`shape`] | checkpoint formats; what all agree on |
 #![warn(missing_docs)]
 
+mod clock;
 pub mod diffusion;
 pub mod engine;
 pub mod gpu;

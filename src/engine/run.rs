@@ -2,12 +2,13 @@
 
 use super::lower::{lower, Externals, COUNTER_WORDS};
 use super::{EngineError, NetGraph};
+use crate::clock::Instant;
 use crate::diffusion::program::{Program, Slot, SlotInit};
 use crate::gpu::{Gpu, Slice, DEADLINE};
 use crate::graph::bind::{BoundPlan, WeightStore};
 use crate::graph::plan::{Builder, Target};
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Dispatches of a first chunk, before anything is known of their cost.
 const FIRST_CHUNK: usize = 16;

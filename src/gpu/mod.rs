@@ -11,11 +11,12 @@ pub use error::GpuError;
 pub use kernel::CompiledKernel;
 pub use record::{BoundDispatch, Slice};
 
+use crate::clock::Instant;
 use crate::kernels::{Caps, Kernel, Variant};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long one wait may last before it is an error. Generous: lavapipe compiles
 /// a kernel at its first dispatch.

@@ -3,13 +3,41 @@
 
 use super::{Call, Caps, Kernel, Needs, Reference, Variant};
 
-/// The tile family: GPUs.
+/// A tile variant: vector width of input and output, lanes in x and y, vectors of
+/// four pixels and of four output channels of a lane.
+macro_rules! tile {
+    ($name:literal, width $w:literal, lanes $lx:literal, $ly:literal, rm $rm:literal, rn $rn:literal) => {
+        Variant {
+            name: $name,
+            defines: &[
+                ("IN", $w),
+                ("OUT", $w),
+                ("VEC4", ($w == 4) as u32),
+                ("LX", $lx),
+                ("LY", $ly),
+                ("RM", $rm),
+                ("RN", $rn),
+                // A lane stages one of four vectors of a pixel's 16 channels.
+                ("STEP", $lx * $ly / 4),
+                ("XS", 16 * $rm / $lx),
+                ("WS", 16 * $rn / $ly),
+            ],
+            needs: Needs::NONE,
+        }
+    };
+}
+
+/// The tile family: GPUs. Named by pixels and output channels of a workgroup.
 pub static TILE: Kernel = Kernel {
     name: "conv_tile",
     source: include_str!("../../shaders/conv_tile.wgsl"),
     variants: &[
-        Variant { name: "64x64", defines: &[("RM", 4), ("RN", 1)], needs: Needs::NONE },
-        Variant { name: "32x64", defines: &[("RM", 2), ("RN", 1)], needs: Needs::NONE },
+        tile!("128x64_vec4", width 4, lanes 16, 16, rm 2, rn 1),
+        tile!("64x64_vec4", width 4, lanes 16, 16, rm 1, rn 1),
+        tile!("32x32_vec4", width 4, lanes 8, 8, rm 1, rn 1),
+        tile!("128x64", width 1, lanes 16, 16, rm 2, rn 1),
+        tile!("64x64", width 1, lanes 16, 16, rm 1, rn 1),
+        tile!("32x32", width 1, lanes 8, 8, rm 1, rn 1),
     ],
 };
 
@@ -131,15 +159,23 @@ impl Conv {
                 return (&STREAM, v);
             }
         }
-        // Small images fill few tiles: shorter ones spread over more workgroups.
-        let v = if self.oh * self.ow <= 256 { &TILE.variants[1] } else { &TILE.variants[0] };
+        // Small images fill few tiles: smaller ones spread over more workgroups.
+        let tile = match self.oh * self.ow {
+            ..=256 => 32,
+            ..=1024 => 64,
+            _ => 128,
+        };
+        let whole = self.ci.is_multiple_of(4) && self.co.is_multiple_of(4);
+        let fits = |v: &Variant| Self::tile(&TILE, v).1 == tile && (v.get("VEC4") == 1) == whole;
+        let v = TILE.pick(caps, fits).unwrap_or(&TILE.variants[4]);
         (&TILE, v)
     }
 
     /// Output channels and pixels of a workgroup.
     fn tile(kernel: &Kernel, v: &Variant) -> (usize, usize) {
         if kernel.name == TILE.name {
-            (64 * v.get("RN") as usize, 16 * v.get("RM") as usize)
+            let get = |name| v.get(name) as usize;
+            (4 * get("LX") * get("RN"), 4 * get("LY") * get("RM"))
         } else {
             let s = v.get("S") as usize;
             (s * v.get("OB") as usize, s * v.get("PB") as usize)

@@ -1,13 +1,14 @@
 //! Drawing images: a job goes through its batches chunk by chunk.
 
 use super::{Pipeline, PipelineError, Sample};
+use crate::clock::Instant;
 use crate::diffusion::program::Program;
 use crate::engine::{Batch, EngineError, Executable, Run};
 use crate::gpu::{Gpu, GpuError};
 use crate::graph::GraphError;
 use crate::kernels::noise::noise_hash;
 use image::RgbImage;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The time that a chunk of submissions should take where the caller gives none.
 const CHUNK: Duration = Duration::from_millis(100);
