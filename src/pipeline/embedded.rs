@@ -38,7 +38,13 @@ impl Embedded {
     /// # Errors
     /// None for the models shipped, which tests open.
     pub fn folder(&self) -> Result<DiffusersFolder, WeightsError> {
-        DiffusersFolder::from_bytes(self.name, self.config, Some(self.scheduler), Some(self.index), self.weights)
+        DiffusersFolder::from_bytes(
+            self.name,
+            self.config,
+            Some(self.scheduler),
+            Some(self.index),
+            self.weights,
+        )
     }
 }
 

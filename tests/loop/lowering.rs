@@ -205,6 +205,20 @@ fn each_shape(fill: impl Fn(&mut Maker)) {
 }
 
 #[test]
+#[should_panic(expected = "`one`, register b")]
+fn a_planted_error_is_noticed() {
+    let shape = SHAPES[0];
+    let mut m = Maker::new(shape);
+    let outs = vec![Output { dst: B, channels: 0..shape.c }];
+    m.step("one", vec![I::Eval { net: 0, inputs: vec![A], time: 1.0, label: None, outs }]);
+    m.compare(&open(false), net(shape, false), |x, _, _| {
+        let mut out = net_f64(shape, x, false);
+        out[17] += 1e-3;
+        out
+    });
+}
+
+#[test]
 fn sums_in_place_and_not() {
     each_shape(|m| {
         let t = Term::new;
