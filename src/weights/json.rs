@@ -49,11 +49,17 @@ impl Json {
     /// # Errors
     /// [`WeightsError::Json`] with path, line and column.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, WeightsError> {
-        serde_json::from_str(&self.text).map_err(|e| WeightsError::Json {
-            path: self.path.clone(),
-            line: e.line(),
-            column: e.column(),
-            what: e.to_string(),
+        let text = self.text.as_str();
+        serde_json::from_str(text).map_err(|e| {
+            let (line, column) = (e.line(), e.column());
+            // The parser says where at the end of its words; here it stands before them.
+            let what = e.to_string();
+            let what = what.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&what);
+            let what = match key_before(text, line, column).filter(|key| e.is_data() && !what.contains(key)) {
+                Some(key) => format!("{key}: {what}"),
+                None => what.to_owned(),
+            };
+            WeightsError::Json { path: self.path.clone(), line, column, what }
         })
     }
 }
@@ -85,6 +91,15 @@ fn standard(text: &str) -> String {
     out
 }
 
+/// The last key before a place: the field that a value there belongs to.
+fn key_before(text: &str, line: usize, column: usize) -> Option<&str> {
+    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let before = text.get(..start.checked_add(column)?).or(text.get(..start))?;
+    let (head, _) = before.rsplit_once("\":")?;
+    let (_, key) = head.rsplit_once('"')?;
+    Some(key)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +112,19 @@ mod tests {
         let expected = serde_json::json!({ "a": null, "NaN \" Infinity": null, "b": [null, 1] });
         assert_eq!(value, expected);
         assert_eq!(Json::new("x", "[Infinity, x").text, "[null    , x");
+    }
+
+    #[test]
+    fn errors_say_line_and_field_once() {
+        #[derive(serde::Deserialize, Debug)]
+        struct Wanted {
+            #[allow(dead_code)]
+            sizes: Vec<usize>,
+        }
+        let error = |text: &str| Json::new("c.json", text).parse::<Wanted>().unwrap_err().to_string();
+        let text = error("{\"a\": 1,\n \"sizes\": [3, -1]}");
+        assert_eq!(text, "c.json, line 2, column 15: sizes: invalid value: integer `-1`, expected usize");
+        assert_eq!(error("{\n"), "c.json, line 2, column 0: EOF while parsing an object");
+        assert!(error("{\"b\": 1}").contains("missing field `sizes`"));
     }
 }

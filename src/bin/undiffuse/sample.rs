@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     eta: Option<f64>,
     /// A class by name or number, `all` for each in turn, `none` for the empty class
-    #[arg(long, value_name = "NAME|INDEX|all")]
+    #[arg(long, value_name = "NAME|INDEX|all", allow_negative_numbers = true)]
     class: Option<Class>,
     /// Scale of classifier-free guidance; 1 is none
     #[arg(long, default_value_t = 1.0, value_name = "X", allow_negative_numbers = true)]

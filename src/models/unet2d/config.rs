@@ -78,7 +78,7 @@ pub struct Config {
 
 /// `sample_size`: one number, or height and width.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(untagged, expecting = "sample_size is neither a number nor [height, width]")]
+#[serde(untagged, expecting = "sample_size is neither a positive whole number nor [height, width]")]
 pub enum SampleSize {
     /// A square.
     One(usize),
