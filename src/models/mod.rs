@@ -118,6 +118,8 @@ pub fn open(config: &Json, size: Option<(usize, usize)>) -> Result<Box<dyn Model
         #[serde(rename = "_class_name")]
         name: Option<String>,
     }
+    // serde would take a list for a structure.
+    config.parse::<serde_json::Map<String, serde_json::Value>>()?;
     let class = config.parse::<Class>()?.name.unwrap_or_else(|| unet2d::CLASS.to_owned());
     match ALL.iter().find(|a| a.class == class) {
         Some(architecture) => (architecture.open)(config, size),

@@ -103,17 +103,24 @@ impl Classes {
             (Labels::Number, Class::Index(i)) if *i < 1 << 24 => Ok(*i as f32),
             (_, Class::Index(i)) if *i < self.all => Ok(*i as f32),
             (_, Class::Index(i)) => Err(refuse(format!("no class {i}; there are {}", self.list()))),
-            (_, Class::Name(name)) => self.find(name).map(|i| i as f32).ok_or_else(|| {
-                refuse(format!("no class `{name}` (or more than one begins so); there are {}", self.list()))
-            }),
+            (_, Class::Name(name)) => match self.find(name)[..] {
+                [label] => Ok(label as f32),
+                [] => Err(refuse(format!("no class `{name}`; there are {}", self.list()))),
+                _ => Err(refuse(format!("`{name}` begins more than one class; there are {}", self.list()))),
+            },
         }
     }
 
-    fn find(&self, name: &str) -> Option<u32> {
+    /// The labels of the classes that `name` may mean: one of just that name alone.
+    fn find(&self, name: &str) -> Vec<u32> {
         let name = name.to_lowercase();
-        let exact = self.names.iter().find(|(_, n)| n.to_lowercase() == name);
-        let mut begins = self.names.iter().filter(|(_, n)| n.to_lowercase().starts_with(&name));
-        exact.or_else(|| begins.next().filter(|_| begins.next().is_none())).map(|(i, _)| *i)
+        let labels = |fits: &dyn Fn(&str) -> bool| -> Vec<u32> {
+            self.names.iter().filter(|(_, n)| fits(&n.to_lowercase())).map(|(i, _)| *i).collect()
+        };
+        match labels(&|n| n == name) {
+            exact if !exact.is_empty() => exact.into_iter().take(1).collect(),
+            _ => labels(&|n| n.starts_with(&name)),
+        }
     }
 
     fn list(&self) -> String {

@@ -19,12 +19,12 @@ pub enum PipelineError {
     #[error(transparent)]
     Model(#[from] crate::models::ModelError),
     /// The scheduler's configuration is wrong or not supported.
-    #[error("{path}: {source}")]
+    #[error("{}: {}", path.display(), without_file(error))]
     Scheduler {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: crate::diffusion::Error,
+        error: Box<crate::diffusion::Error>,
     },
     /// An option does not fit the sampler.
     #[error(transparent)]
@@ -43,4 +43,11 @@ pub enum PipelineError {
     /// The device failed.
     #[error(transparent)]
     Gpu(#[from] crate::gpu::GpuError),
+}
+
+/// An error of the schedule without the file's name, which the path before it ends with.
+fn without_file(error: &crate::diffusion::Error) -> String {
+    let text = error.to_string();
+    let rest = text.strip_prefix("scheduler_config.json").unwrap_or(&text);
+    rest.trim_start_matches([':', ' ']).to_owned()
 }

@@ -113,7 +113,7 @@ impl Pipeline {
         notes.extend(model.notes());
         let scheduler = match &folder.scheduler {
             Some(json) => SchedulerConfig::from_json(&json.text)
-                .map_err(|source| PipelineError::Scheduler { path: json.path.clone(), source })?,
+                .map_err(|e| PipelineError::Scheduler { path: json.path.clone(), error: Box::new(e) })?,
             None => {
                 notes.push("the noise schedule is DDPM's default: linear, 1000 steps".into());
                 SchedulerConfig::default()

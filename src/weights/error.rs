@@ -31,7 +31,7 @@ pub enum WeightsError {
         what: String,
     },
     /// A JSON file is not valid JSON, or not of the expected form.
-    #[error("{path}, line {line}, column {column}: {what}")]
+    #[error("{path}{}: {what}", place(*line, *column))]
     Json {
         /// The file.
         path: PathBuf,
@@ -112,4 +112,12 @@ pub enum WeightsError {
         /// The system's answer.
         source: std::io::Error,
     },
+}
+
+/// The place in a text, where one is known.
+fn place(line: usize, column: usize) -> String {
+    match line {
+        0 => String::new(),
+        _ => format!(", line {line}, column {column}"),
+    }
 }

@@ -55,6 +55,7 @@ impl Json {
             // The parser says where at the end of its words; here it stands before them.
             let what = e.to_string();
             let what = what.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&what);
+            let what = &what.replace("expected usize", "expected a whole number that is not negative");
             let what = match key_before(text, line, column).filter(|key| e.is_data() && !what.contains(key)) {
                 Some(key) => format!("{key}: {what}"),
                 None => what.to_owned(),
@@ -123,7 +124,7 @@ mod tests {
         }
         let error = |text: &str| Json::new("c.json", text).parse::<Wanted>().unwrap_err().to_string();
         let text = error("{\"a\": 1,\n \"sizes\": [3, -1]}");
-        assert_eq!(text, "c.json, line 2, column 15: sizes: invalid value: integer `-1`, expected usize");
+        assert_eq!(text, "c.json, line 2, column 15: sizes: invalid value: integer `-1`, expected a whole number that is not negative");
         assert_eq!(error("{\n"), "c.json, line 2, column 0: EOF while parsing an object");
         assert!(error("{\"b\": 1}").contains("missing field `sizes`"));
     }

@@ -121,7 +121,8 @@ fn read_header(bytes: &[u8]) -> Result<BTreeMap<String, Entry>, String> {
         let word = if need > total { "truncated" } else { "bytes beyond the last tensor" };
         return Err(format!("{word}: the header needs {need} bytes, the file has {total}"));
     }
-    let (_, meta) = safetensors::SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
+    let (_, meta) = safetensors::SafeTensors::read_metadata(bytes)
+        .map_err(|e| format!("the header is not what it should be (tensors overlap or leave gaps?): {e}"))?;
     let mut entries = BTreeMap::new();
     for (name, info) in meta.tensors() {
         let (from, to) = info.data_offsets;
@@ -134,15 +135,40 @@ fn read_header(bytes: &[u8]) -> Result<BTreeMap<String, Entry>, String> {
     Ok(entries)
 }
 
-/// The largest offset that the header names.
+/// The largest offset that the header names, where each tensor is as long as its shape says.
 fn last_offset(text: &[u8]) -> Result<u64, String> {
     #[derive(serde::Deserialize)]
-    struct Offsets {
+    struct Info {
+        dtype: Option<String>,
+        shape: Option<Vec<u64>>,
         data_offsets: Option<(u64, u64)>,
     }
-    let map: std::collections::HashMap<String, Offsets> =
+    let map: BTreeMap<String, Info> =
         serde_json::from_slice(text).map_err(|e| format!("the header is not what it should be: {e}"))?;
-    Ok(map.values().filter_map(|o| o.data_offsets).map(|(_, end)| end).max().unwrap_or(0))
+    let mut last = 0;
+    for (name, info) in &map {
+        // `__metadata__` has none of these; what lacks one of them is refused with the rest.
+        let (Some(dtype), Some(shape), Some((start, end))) = (&info.dtype, &info.shape, info.data_offsets)
+        else {
+            continue;
+        };
+        let size = match dtype.as_str() {
+            "F64" | "I64" | "U64" => 8,
+            "F32" | "I32" | "U32" => 4,
+            "F16" | "BF16" | "I16" | "U16" => 2,
+            "I8" | "U8" | "BOOL" => 1,
+            _ => continue,
+        };
+        let needs = shape.iter().try_fold(size, |a: u64, &b| a.checked_mul(b));
+        if needs.is_none() || end.checked_sub(start) != needs {
+            let needs = needs.map_or("more than can be counted".to_owned(), |n| n.to_string());
+            return Err(format!(
+                "tensor `{name}`: shape {shape:?} of {dtype} needs {needs} bytes, its offsets are {start} to {end}"
+            ));
+        }
+        last = last.max(end);
+    }
+    Ok(last)
 }
 
 impl Weights for Safetensors {

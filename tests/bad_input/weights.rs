@@ -46,14 +46,15 @@ fn headers_that_lie() {
         format!(r#"{{"conv_in.bias":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#)
     };
     for (shape, offsets, words) in [
-        ("[32]", "[0,1280]", "truncated"),
+        ("[32]", "[0,1280]", "`conv_in.bias`: shape [32] of F32 needs 128 bytes"),
         ("[32]", "[64,192]", "truncated"),
         ("[32]", "[64,128]", "conv_in.bias"),
-        ("[32]", "[128,0]", "beyond the last tensor"),
-        ("[32]", "[0,18446744073709551615]", "offset"),
+        ("[16]", "[64,128]", "conv_in.bias"),
+        ("[32]", "[128,0]", "`conv_in.bias`"),
+        ("[32]", "[0,18446744073709551615]", "`conv_in.bias`"),
         ("[33]", "[0,128]", "conv_in.bias"),
         ("[18446744073709551615,2]", "[0,128]", "conv_in.bias"),
-        ("[4294967296,4294967296,16]", "[0,128]", "conv_in.bias"),
+        ("[4294967296,4294967296,16]", "[0,128]", "more than can be counted"),
         ("[-32]", "[0,128]", "header"),
     ] {
         file(&raw_file(&one(shape, offsets), 128), &[FILE, "damaged", words]);

@@ -160,11 +160,11 @@ fn largest_difference(a: &[RgbImage], b: &[RgbImage]) -> u8 {
 fn an_adapter_of_core_limits_draws_the_same_pictures() {
     let (full, core) = (open(false), open(true));
     let model = Model::with_classes();
-    let with = |batch| Sample { guidance_scale: 2.0, ..options(4, batch) };
+    let with = |batch| Sample { guidance_scale: 2.0, steps: Some(2), ..options(3, batch) };
     let core = pipeline(&core, &model);
-    let pictures = images(&core, &with(4));
-    assert!(largest_difference(&images(&pipeline(&full, &model), &with(4)), &pictures) <= 1);
-    for batch in [1, 3] {
+    let pictures = images(&core, &with(3));
+    assert!(largest_difference(&images(&pipeline(&full, &model), &with(3)), &pictures) <= 1);
+    for batch in [1, 2] {
         assert!(images(&core, &with(batch)) == pictures, "batch {batch}");
     }
 }
@@ -172,10 +172,11 @@ fn an_adapter_of_core_limits_draws_the_same_pictures() {
 #[test]
 #[cfg(feature = "emoji32")]
 fn the_embedded_model_on_core_limits() {
-    let with = |batch| Sample { guidance_scale: 1.5, ..options(2, batch) };
+    // One image of few steps: without subgroups a software adapter is slow.
+    let with = |count, batch| Sample { steps: Some(2), ..options(count, batch) };
     let full = Pipeline::embedded(&open(false), "emoji32").unwrap();
     let core = Pipeline::embedded(&open(true), "emoji32").unwrap();
-    let pictures = images(&full, &with(2));
-    assert!(images(&full, &with(1)) == pictures);
-    assert!(largest_difference(&images(&core, &with(2)), &pictures) <= 1);
+    let pictures = images(&full, &with(2, 2));
+    assert!(images(&full, &with(2, 1)) == pictures);
+    assert!(largest_difference(&images(&core, &with(1, 1)), &pictures[..1]) <= 1);
 }

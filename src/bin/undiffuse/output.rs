@@ -66,6 +66,9 @@ impl Output {
         let mut made = Vec::new();
         let (folder, to) = match extension.as_deref() {
             _ if path.is_dir() => (path.to_path_buf(), Kind::Folder(path.to_path_buf())),
+            _ if path.is_file() && extension.as_deref() != Some("png") => {
+                return Err(OutputError::NotPng { path: path.to_path_buf() })
+            }
             Some("png") => (parent(path), Kind::Grid(path.to_path_buf())),
             Some("jpg" | "jpeg" | "gif" | "webp" | "bmp" | "tif" | "tiff") => {
                 return Err(OutputError::NotPng { path: path.to_path_buf() })
@@ -81,7 +84,13 @@ impl Output {
         if matches!(out.to, Kind::Folder(_)) {
             std::fs::create_dir_all(path).map_err(|e| unwritable(path, e))?;
         }
-        tempfile::NamedTempFile::new_in(&folder).map_err(|e| unwritable(path, e))?;
+        if !folder.is_dir() {
+            let e =
+                std::io::Error::new(std::io::ErrorKind::NotFound, format!("no folder {}", folder.display()));
+            return Err(unwritable(path, e));
+        }
+        // The name of the trial file is nothing to a reader: the kind of the error is.
+        tempfile::NamedTempFile::new_in(&folder).map_err(|e| unwritable(path, e.kind().into()))?;
         Ok(out)
     }
 
