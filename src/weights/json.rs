@@ -124,7 +124,7 @@ mod tests {
         }
         let error = |text: &str| Json::new("c.json", text).parse::<Wanted>().unwrap_err().to_string();
         let text = error("{\"a\": 1,\n \"sizes\": [3, -1]}");
-        assert_eq!(text, "c.json, line 2, column 15: sizes: invalid value: integer `-1`, expected a whole number that is not negative");
+        assert_eq!(text, "c.json, line 2, column 16: sizes: invalid value: integer `-1`, expected a whole number that is not negative");
         assert_eq!(error("{\n"), "c.json, line 2, column 0: EOF while parsing an object");
         assert!(error("{\"b\": 1}").contains("missing field `sizes`"));
     }

@@ -2,6 +2,9 @@
 
 use crate::model_folder::{put, raw_file, Model, Tensor};
 use crate::{refused, refused_with};
+use undiffuse::engine::EngineError;
+use undiffuse::gpu::{Gpu, Options};
+use undiffuse::pipeline::{Pipeline, PipelineError, Sample};
 
 const FILE: &str = "diffusion_pytorch_model.safetensors";
 
@@ -144,4 +147,28 @@ fn folders_without_usable_weights() {
     refused(&["config.json", "wanted"], |f| put(f, "readme.txt", b"x"));
     refused(&["model", "no such folder"], |_| ());
     refused(&["model", "name the folder"], |f| std::fs::write(f, b"x").unwrap());
+}
+
+#[test]
+fn one_bad_image_of_a_later_batch_is_the_one_named() {
+    let gpu = Gpu::open(&Options::default()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut model = Model::with_classes();
+    let (_, shape, numbers) = model.tensor("class_embedding.weight");
+    let width = shape[1];
+    numbers[2 * width..3 * width].fill(3e38);
+    let pipeline = Pipeline::open(&gpu, model.write(dir.path())).unwrap();
+    for batch in [2, 4] {
+        let options = Sample { count: 4, batch: Some(batch), steps: Some(2), ..Sample::default() };
+        let mut job = pipeline.sample(&options).unwrap();
+        let error = job.finish().expect_err("image 2 is of the class 2");
+        let PipelineError::Engine(EngineError::NotFinite { image, origin, .. }) = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(*image, 2, "{error}");
+        assert!(origin.step.starts_with("step 1 "), "{error}");
+        assert!(origin.op.contains("resnets.0"), "{error}");
+        // Batches before it are kept.
+        assert_eq!(job.take().len(), if batch == 2 { 2 } else { 0 });
+    }
 }
