@@ -72,6 +72,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
       case 11u: { v = select(c, b, (bitcast<u32>(a) & 0x7fffffffu) != 0u); }
       case 12u: { v = abs(a); }
       case 13u: { v = fma(a, b, c); }
+      case 15u: { v = select(0.0, 1.0, a <= b && !is_nan(a) && !is_nan(b)); }
       case 14u: { v = table(a, code[at + 3u]); }
       default: {}
     }

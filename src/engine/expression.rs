@@ -6,8 +6,8 @@ use crate::kernels::scalar::{cubic_table, Op, Operand, Scalar};
 /// Slots beyond the program's own that [`compile`] needs for intermediate values.
 pub fn temporaries(program: &Program) -> usize {
     let nodes = |e: &Expr| {
-        let mut count = 1;
-        e.walk(&mut |e| count += 1 + usize::from(matches!(e, Expr::Binary(Binary::LessEqual, ..))));
+        let mut count = 0;
+        e.walk(&mut |_| count += 1);
         count
     };
     let each = program.instructions().map(|i| match i {
@@ -73,10 +73,7 @@ impl Compiler {
                     Binary::Min => Op::Min(a, b),
                     Binary::Max => Op::Max(a, b),
                     Binary::Less => Op::Less(a, b),
-                    Binary::LessEqual => {
-                        let above = self.store(Op::Less(b, a));
-                        Op::Select(above, Operand::Const(0.0), Operand::Const(1.0))
-                    }
+                    Binary::LessEqual => Op::LessEqual(a, b),
                 }
             }
             Expr::Table { table, at } => {

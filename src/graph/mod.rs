@@ -147,7 +147,8 @@ impl Graph {
 
     fn tensor(&mut self, name: &str, shape: Shape) -> Result<Tensor, GraphError> {
         if shape.checked_len().is_none_or(|len| len > u32::MAX as usize / 4) {
-            return Err(GraphError::Size { scope: self.scope.join("."), op: name.to_string(), shape });
+            let scope = if self.scope.is_empty() { "the network".into() } else { self.scope.join(".") };
+            return Err(GraphError::Size { scope, op: name.to_string(), shape });
         }
         self.shapes.push(shape);
         Ok(Tensor(self.shapes.len() as u32 - 1))

@@ -21,7 +21,7 @@ pub enum Operand {
 }
 
 /// An operation; comparisons give 1 or 0. `min`, `max` and `sqrt` may drop a NaN,
-/// `Less` of a NaN is 0.
+/// `Less` and `LessEqual` of a NaN are 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Op {
     /// `a`.
@@ -46,6 +46,8 @@ pub enum Op {
     Log(Operand),
     /// Whether `a < b`.
     Less(Operand, Operand),
+    /// Whether `a <= b`.
+    LessEqual(Operand, Operand),
     /// `b` where `a` is not 0, else `c`.
     Select(Operand, Operand, Operand),
     /// `|a|`.
@@ -102,6 +104,7 @@ impl Scalar {
                 Op::Exp(a) => (8, a, a, a),
                 Op::Log(a) => (9, a, a, a),
                 Op::Less(a, b) => (10, a, b, a),
+                Op::LessEqual(a, b) => (15, a, b, a),
                 Op::Select(a, b, c) => (11, a, b, c),
                 Op::Abs(a) => (12, a, a, a),
                 Op::Fma(a, b, c) => (13, a, b, c),
@@ -153,6 +156,7 @@ impl Scalar {
                 Op::Exp(a) => get(a).exp(),
                 Op::Log(a) => get(a).ln(),
                 Op::Less(a, b) => f64::from(u8::from(get(a) < get(b))),
+                Op::LessEqual(a, b) => f64::from(u8::from(get(a) <= get(b))),
                 Op::Select(a, b, c) => get(if get(a) != 0.0 { b } else { c }),
                 Op::Abs(a) => get(a).abs(),
                 Op::Fma(a, b, c) => get(a) * get(b) + get(c),

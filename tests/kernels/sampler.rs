@@ -179,7 +179,7 @@ fn scalar_matches() {
             Op::Abs(a),
             Op::Fma(a, b, c),
             Op::Table(a, 1),
-            Op::Move(a),
+            Op::LessEqual(a, b),
         ];
         let op = Scalar { ops: vec![(1, Op::Move(Operand::Const(0.0))), (dst, ops[kind])] };
         // Positive where a logarithm or a quotient looks.
