@@ -169,7 +169,7 @@ impl Rig {
                 self.buffer(&words, wgpu::BufferUsages::STORAGE)
             })
             .collect();
-        self.dispatch(calls, &buffers, 1, true)?;
+        self.dispatch(calls, &buffers)?;
         if let Some((array, word)) = spoil {
             self.queue.write_buffer(&buffers[array], (word * 4) as u64, &[1, 2, 3, 4]);
         }
@@ -212,19 +212,13 @@ impl Rig {
         self.device.poll(wait).map(|_| ()).map_err(|e| e.to_string())
     }
 
-    fn dispatch(
-        &self,
-        calls: &[Call<usize>],
-        buffers: &[wgpu::Buffer],
-        times: usize,
-        cut: bool,
-    ) -> Result<(), String> {
+    fn dispatch(&self, calls: &[Call<usize>], buffers: &[wgpu::Buffer]) -> Result<(), String> {
         let compiled: Vec<_> = calls.iter().map(|c| self.compiled(c)).collect::<Result<_, _>>()?;
         let mut steps = Vec::new();
         for (call, compiled) in calls.iter().zip(&compiled) {
             let groups = u32::try_from(call.groups).map_err(|e| e.to_string())?;
             // Cut in two where there are two groups, fold each part where it has three.
-            let middle = if cut { groups * 2 / 3 } else { 0 };
+            let middle = groups * 2 / 3;
             for (from, to) in [(0, middle), (middle, groups)] {
                 if from == to {
                     continue;
@@ -269,7 +263,7 @@ impl Rig {
                 let count = to - from;
                 let y = if count > 65535 {
                     count.div_ceil(65535)
-                } else if cut && count >= 3 {
+                } else if count >= 3 {
                     2
                 } else {
                     1
@@ -280,38 +274,15 @@ impl Rig {
         let index = scoped(&self.device, || {
             let mut encoder = self.device.create_command_encoder(&Default::default());
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            for _ in 0..times {
-                for (compiled, group, [x, y]) in &steps {
-                    pass.set_pipeline(&compiled.pipeline);
-                    pass.set_bind_group(0, group, &[]);
-                    pass.dispatch_workgroups(*x, *y, 1);
-                }
+            for (compiled, group, [x, y]) in &steps {
+                pass.set_pipeline(&compiled.pipeline);
+                pass.set_bind_group(0, group, &[]);
+                pass.dispatch_workgroups(*x, *y, 1);
             }
             drop(pass);
             self.queue.submit([encoder.finish()])
         })?;
         self.wait(index)
-    }
-
-    /// Seconds that the calls take, the best of three.
-    #[allow(dead_code)]
-    pub fn time(&self, calls: &[Call<usize>], arrays: &[Vec<u32>]) -> f64 {
-        let buffers: Vec<_> = arrays
-            .iter()
-            .map(|a| {
-                let mut words = vec![0; GUARD];
-                words.extend_from_slice(a);
-                self.buffer(&words, wgpu::BufferUsages::STORAGE)
-            })
-            .collect();
-        self.dispatch(calls, &buffers, 1, false).unwrap();
-        let times = 5;
-        let best = (0..3).map(|_| {
-            let start = std::time::Instant::now();
-            self.dispatch(calls, &buffers, times, false).unwrap();
-            start.elapsed().as_secs_f64() / times as f64
-        });
-        best.fold(f64::INFINITY, f64::min)
     }
 }
 

@@ -10,4 +10,3 @@ mod noise;
 mod resize;
 mod sampler;
 mod self_test;
-mod times;

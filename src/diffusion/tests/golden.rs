@@ -1,7 +1,6 @@
-//! Against whole sampling runs of diffusers on a small network, which are too
-//! large to commit: `UNDIFFUSE_GOLDENS=dir cargo test --lib golden -- --ignored`.
+//! The interpreter against whole sampling runs of diffusers on a small network.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -20,10 +19,8 @@ fn image(tensors: &SafeTensors<'_>, name: &str, n: usize) -> Vec<f64> {
 }
 
 #[test]
-#[ignore = "needs UNDIFFUSE_GOLDENS, the folder of the goldens"]
 fn stored_runs_of_a_small_network() {
-    let folder = PathBuf::from(std::env::var_os("UNDIFFUSE_GOLDENS").expect("UNDIFFUSE_GOLDENS is not set"))
-        .join("diffusers/tiny/samplers");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/diffusers/tiny/samplers");
     for name in ["ddim", "ddim_eta05", "ddim_v", "ddim_sample", "ddpm_large", "ddpm_small"] {
         let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
         let about: Value = serde_json::from_str(&text).unwrap();
