@@ -154,7 +154,7 @@ impl Conv {
         // Small images fill few tiles: smaller ones spread over more workgroups.
         let tile = match self.oh * self.ow {
             ..=256 => 32,
-            ..=1024 => 64,
+            257..=1024 => 64,
             _ => 128,
         };
         let whole = self.ci.is_multiple_of(4) && self.co.is_multiple_of(4);
