@@ -180,3 +180,27 @@ fn the_embedded_model_on_core_limits() {
     assert!(images(&full, &with(2, 1)) == pictures);
     assert!(largest_difference(&images(&core, &with(1, 1)), &pictures[..1]) <= 1);
 }
+
+#[test]
+fn an_adopted_device_stays_the_applications() {
+    let own = open(true);
+    let (device, queue) = (own.device().clone(), own.queue().clone());
+    let seen = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = seen.clone();
+    device.on_uncaptured_error(std::sync::Arc::new(move |_| {
+        count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }));
+    let model = Model::with_classes();
+    let wanted = images(&pipeline(&own, &model), &options(2, 2));
+    let guest = Gpu::adopt(device.clone(), queue);
+    assert_eq!(images(&pipeline(&guest, &model), &options(2, 2)), wanted);
+    // The application's own mistakes still reach the application's handler, and only they.
+    assert_eq!(seen.load(std::sync::atomic::Ordering::SeqCst), 0);
+    let _ = device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: u64::MAX / 2,
+        usage: wgpu::BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    });
+    assert_eq!(seen.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
