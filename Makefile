@@ -3,13 +3,16 @@
 COUNT ?= 24
 OUT ?= undiffuse.png
 
+# Mesa's device-select layer complains on stderr where a machine has no screen.
+export NODEVICE_SELECT ?= 1
+
 .PHONY: sample test check driver shaders doc
 
 # 24 pictures with the embedded model, as one PNG grid.
 sample: driver
 	cargo build --release --bin undiffuse
 	./target/release/undiffuse sample --model emoji32 --count $(COUNT) --sampler ddim --steps 20 \
-		--guidance-scale 1.5 --class all --out $(OUT)
+		--guidance-scale 1.5 --class all --zoom 4 --out $(OUT)
 
 # Everything, on whatever adapter is there (lavapipe where there is no GPU).
 test: driver

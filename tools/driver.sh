@@ -3,6 +3,7 @@
 # software driver (lavapipe) where none does. macOS and Windows bring their own.
 set -eu
 [ "$(uname -s)" = Linux ] || exit 0
+PATH=$PATH:/usr/sbin:/sbin
 for dir in "${XDG_DATA_HOME:-$HOME/.local/share}" /etc /usr/local/share /usr/share; do
   if ls "$dir"/vulkan/icd.d/*.json >/dev/null 2>&1; then
     icd=yes
