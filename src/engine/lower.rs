@@ -2,7 +2,7 @@
 
 use super::{EngineError, NetGraph};
 use crate::diffusion::program::{
-    Coef, Instruction, Pointwise as F, Program, Reduce as R, Reg, Slot, Structure, Term, MAX_TERMS,
+    Coef, Instruction, Pointwise as F, Program, Reduce as R, Reg, Slot, Term, MAX_TERMS,
 };
 use crate::graph::plan::{Buf, Builder};
 use crate::graph::GraphError;
@@ -13,6 +13,7 @@ use crate::kernels::{
 use std::collections::HashMap;
 
 use super::expression;
+use super::numbers::{split_terms, NumberTable};
 
 /// What the host writes before a batch: the step counter, the index of the first
 /// image and the seed, as words of one buffer.
@@ -52,18 +53,6 @@ pub struct Externals {
     pub bad: usize,
 }
 
-/// Structure, the numbers that a kernel wants to know beforehand, and which of
-/// the step's equals it is.
-type Key = (Structure, Vec<u64>, usize);
-
-/// Reductions take their tolerances and quantiles as parameters.
-fn fixed_numbers(i: &Instruction) -> Vec<u64> {
-    match i {
-        Instruction::Reduce { .. } => i.numbers().into_iter().map(f64::to_bits).collect(),
-        _ => Vec::new(),
-    }
-}
-
 struct Lowering<'a> {
     program: &'a Program,
     nets: &'a [NetGraph],
@@ -81,46 +70,10 @@ struct Lowering<'a> {
 pub fn lower(builder: &mut Builder, program: &Program, nets: &[NetGraph]) -> Result<Lowered, EngineError> {
     program.validate()?;
     let n = builder.n();
-    // Instructions that differ in numbers alone share a segment. The same
-    // structure twice in a step needs two sets of numbers, hence the ordinal.
-    let mut seen: HashMap<Key, (usize, u32)> = HashMap::new();
-    let mut unique: Vec<&Instruction> = Vec::new();
-    let mut stride = 0u32;
-    let mut plan: Vec<Vec<(usize, Vec<u32>)>> = Vec::new();
-    for step in &program.steps {
-        let mut ordinals: HashMap<(Structure, Vec<u64>), usize> = HashMap::new();
-        let mut row = Vec::new();
-        for instruction in &step.instructions {
-            let (structure, fixed) = (instruction.structure(), fixed_numbers(instruction));
-            let ordinal = ordinals.entry((structure.clone(), fixed.clone())).or_insert(0);
-            let words = words(instruction);
-            let next = (unique.len(), stride);
-            let (id, _) = *seen.entry((structure, fixed, *ordinal)).or_insert_with(|| {
-                unique.push(instruction);
-                stride += words.len() as u32;
-                next
-            });
-            *ordinal += 1;
-            row.push((id, words));
-        }
-        plan.push(row);
-    }
-    let mut offsets = vec![0u32; unique.len()];
-    for (id, offset) in seen.values() {
-        offsets[*id] = *offset;
-    }
-    let stride = stride.max(1);
-    let mut numbers = vec![0u32; stride as usize * plan.len().max(1)];
-    for (row, step) in plan.iter().enumerate() {
-        for (id, words) in step {
-            let at = row * stride as usize + offsets[*id] as usize;
-            numbers[at..at + words.len()].copy_from_slice(words);
-        }
-    }
-
-    let mut l = Lowering::declare(builder, program, nets, n, stride, numbers.len());
-    let mut segments = Vec::with_capacity(unique.len());
-    for (instruction, offset) in unique.iter().zip(&offsets) {
+    let table = NumberTable::new(program);
+    let mut l = Lowering::declare(builder, program, nets, n, table.stride, table.words.len());
+    let mut segments = Vec::with_capacity(table.unique.len());
+    for (instruction, offset) in &table.unique {
         let label = instruction.kind().to_string();
         segments.push(builder.segment(&label, |b| l.instruction(b, instruction, *offset))?);
     }
@@ -130,40 +83,8 @@ pub fn lower(builder: &mut Builder, program: &Program, nets: &[NetGraph]) -> Res
     })?;
     let pack = builder.segment("pack", |b| l.pack(b))?;
     let steps =
-        plan.iter().map(|row| row.iter().map(|(id, _)| segments[*id]).chain([advance]).collect()).collect();
-    Ok(Lowered { steps, pack, numbers, externals: l.externals })
-}
-
-/// An instruction's numbers as the kernels read them.
-fn words(instruction: &Instruction) -> Vec<u32> {
-    let f = |v: f64| (v as f32).to_bits();
-    match instruction {
-        Instruction::Mix { dst, terms, clamp } => {
-            let factor = |t: &Term| match t.coef {
-                Coef::Const(c) | Coef::SlotTimes(_, c) => c,
-                Coef::Slot(_) => 1.0,
-            };
-            let (own, others) = split_terms(*dst, terms);
-            let (lo, hi) = clamp.unwrap_or((0.0, 0.0));
-            let mut words = Vec::new();
-            for (i, part) in others.chunks(MAX_TERMS).enumerate() {
-                words.extend(part.iter().map(|t| f(factor(t))));
-                let keep = if i == 0 { own.map_or(0.0, factor) } else { 1.0 };
-                words.extend([f(keep), f(lo), f(hi)]);
-            }
-            words
-        }
-        Instruction::Noise { draw, .. } => vec![*draw],
-        other => other.numbers().into_iter().map(f).collect(),
-    }
-}
-
-/// The term that reads `dst` itself, where it can be summed in place, and the others.
-fn split_terms(dst: Reg, terms: &[Term]) -> (Option<&Term>, Vec<&Term>) {
-    let plain = |t: &&Term| t.src == dst && matches!(t.coef, Coef::Const(_));
-    let in_place = terms.len() > 1 && terms.iter().filter(|t| t.src == dst).count() == 1;
-    let own = terms.iter().find(plain).filter(|_| in_place);
-    (own, terms.iter().filter(|t| own.is_none() || t.src != dst).collect())
+        table.steps.iter().map(|ids| ids.iter().map(|id| segments[*id]).chain([advance]).collect()).collect();
+    Ok(Lowered { steps, pack, numbers: table.words, externals: l.externals })
 }
 
 impl<'a> Lowering<'a> {

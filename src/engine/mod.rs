@@ -11,6 +11,7 @@ mod check;
 mod evaluate;
 mod expression;
 mod lower;
+mod numbers;
 mod run;
 
 pub use check::BadOrigin;

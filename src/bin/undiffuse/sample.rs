@@ -35,7 +35,7 @@ pub struct Args {
     /// DDIM's stochasticity, from 0 (none) to 1 (as DDPM)
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     eta: Option<f64>,
-    /// A class by name or number, `all` for each in turn, `none` for the empty class
+    /// A class by name or number, `all` for each in turn, `none` for the empty class [default: all]
     #[arg(long, value_name = "NAME|INDEX|all", allow_negative_numbers = true)]
     class: Option<Class>,
     /// Scale of classifier-free guidance; 1 is none
