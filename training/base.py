@@ -219,16 +219,16 @@ def averaged(module, ema):
         return {key: value.detach().clone() for key, value in module.state_dict().items()}
 
 
-def save_weights(tensors, path):
-    """f16 safetensors; buffers of other types than f32 (schedules in f64, counters) stay what they are. At most 2 MB."""
+def save_weights(tensors, path, limit=2 * 2**20):
+    """f16 safetensors of at most `limit` bytes; what is not f32 (schedules in f64, counters) stays what it is."""
     tensors = {k: (v.half() if v.dtype == torch.float32 else v).contiguous() for k, v in tensors.items()}
     for key, value in tensors.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise ValueError(f"{key} is not finite in f16")
     save_file(tensors, path, metadata={"format": "pt"})
     size = os.path.getsize(path)
-    if size > 2 * 2**20:
-        raise ValueError(f"{path}: {size} bytes, more than 2 MB")
+    if size > limit:
+        raise ValueError(f"{path}: {size} bytes, more than {limit}")
 
 
 def save_json(value, path):
