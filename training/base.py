@@ -92,6 +92,49 @@ def ramp(k, steps, warmup=500, tail=0.2):
     return min((k + 1) / warmup, 1.0, (steps - k) / (tail * steps))
 
 
+class Learner:
+    """A network with its optimiser and its average."""
+
+    def __init__(self, net, steps, rate, *, betas=(0.9, 0.999), eps=1e-8, clip=1.0, warmup=500, kind=torch.optim.Adam):
+        self.net = net.to(memory_format=torch.channels_last)
+        self.optimiser = kind([p for p in net.parameters() if p.requires_grad], rate, betas=betas, eps=eps)
+        self.ema, self.steps, self.rate, self.clip, self.warmup = Ema(net), steps, rate, clip, warmup
+
+    def learn(self, loss, k):
+        """One step down the gradient of `loss`; returns the gradient's norm before clipping."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate * ramp(k, self.steps, self.warmup)
+        self.optimiser.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
+        self.optimiser.step()
+        self.ema.update()
+        return norm.item()
+
+    def __call__(self, x, *rest):
+        return self.net(x.contiguous(memory_format=torch.channels_last), *rest)
+
+    def weights(self):
+        return averaged(self.net, self.ema)
+
+    def state_dict(self):
+        return {"net": self.net.state_dict(), "optimiser": self.optimiser.state_dict(), "ema": self.ema.state_dict()}
+
+    def load_state_dict(self, state):
+        for key, part in (("net", self.net), ("optimiser", self.optimiser), ("ema", self.ema)):
+            part.load_state_dict(state[key])
+
+
+def fifths(each):
+    """Means of the five parts of losses that are sorted by time."""
+    return [round(part.mean().item(), 6) for part in each.chunk(5)]
+
+
+def column(values, like):
+    """f64 numbers a picture as f32, shaped to multiply `like`."""
+    return values.float().view(-1, *[1] * (like.dim() - 1))
+
+
 class Training:
     """A system in training. A subclass sets `name`, `steps`, `seed` and fills in the methods below."""
 
