@@ -95,15 +95,16 @@ def ramp(k, steps, warmup=500, tail=0.2):
 class Learner:
     """A network with its optimiser and its average."""
 
-    def __init__(self, net, steps, rate, *, betas=(0.9, 0.999), eps=1e-8, clip=1.0, warmup=500, kind=torch.optim.Adam):
+    def __init__(self, net, steps, rate, *, betas=(0.9, 0.999), eps=1e-8, clip=1.0, warmup=500, factor=None, kind=torch.optim.Adam):
         self.net = net.to(memory_format=torch.channels_last)
         self.optimiser = kind([p for p in net.parameters() if p.requires_grad], rate, betas=betas, eps=eps)
-        self.ema, self.steps, self.rate, self.clip, self.warmup = Ema(net), steps, rate, clip, warmup
+        self.ema, self.rate, self.clip = Ema(net), rate, clip
+        self.factor = factor or (lambda k: ramp(k, steps, warmup))  # of the learning rate, by step
 
     def learn(self, loss, k):
         """One step down the gradient of `loss`; returns the gradient's norm before clipping."""
         for group in self.optimiser.param_groups:
-            group["lr"] = self.rate * ramp(k, self.steps, self.warmup)
+            group["lr"] = self.rate * self.factor(k)
         self.optimiser.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
