@@ -264,8 +264,8 @@ def averaged(module, ema):
 
 
 def save_weights(tensors, path, limit=2 * 2**20):
-    """f16 safetensors of at most `limit` bytes; what is not f32 (schedules in f64, counters) stays what it is."""
-    tensors = {k: (v.half() if v.dtype == torch.float32 else v).contiguous() for k, v in tensors.items()}
+    """f16 safetensors of at most `limit` bytes; running statistics stay f32, schedules f64, counters integers."""
+    tensors = {k: (v.half() if v.dtype == torch.float32 and ".running_" not in k else v).contiguous() for k, v in tensors.items()}
     for key, value in tensors.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise ValueError(f"{key} is not finite in f16")

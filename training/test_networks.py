@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from ncsnpp import CldNet, Dae, Generator, ScoreNet
+from nvae import Nvae
 
 GOLDENS = Path(os.environ.get("UNDIFFUSE_GOLDENS", "/nowhere"))
 pytestmark = pytest.mark.skipif(not GOLDENS.is_dir(), reason="UNDIFFUSE_GOLDENS names no folder")
@@ -59,3 +60,16 @@ def test_lsgm_prior():
     net.load_state_dict({key[4:]: value for key, value in weights.items() if key.startswith("dae.")})
     for i in range(3):
         agrees(net(io["x"], io[f"t_{i}"].expand(len(io["x"]))), io[f"dae_out_{i}"])
+
+
+@torch.no_grad()
+def test_nvae():
+    config, weights, io = case("lsgm/lsgm_cifar_like")
+    net = Nvae(config, out_channels=100).eval()
+    net.load_state_dict({key[4:]: value for key, value in weights.items() if key.startswith("vae.") and not key.endswith("weight_normalized")})
+    eps, mu, log_sig, _, s = net.encode(io["enc.image"], [io["enc.noise_0"], io["enc.noise_1"]])
+    agrees(eps, torch.cat([io["enc.eps_0"], io["enc.eps_1"]], 1))
+    agrees(mu, torch.cat([io["enc.mu_0"], io["enc.mu_1"]], 1))
+    agrees(log_sig.exp(), torch.cat([io["enc.sigma_0"], io["enc.sigma_1"]], 1))
+    agrees(net.logits(s)[:1], io["enc.logits"])
+    agrees(net.decode(eps), net.logits(s))
