@@ -55,6 +55,13 @@ class Ema:
     def __exit__(self, *_):
         self.swap()
 
+    @torch.no_grad()
+    def restart(self):
+        """The average becomes the present parameters, as old as averages get."""
+        self.n = self.late_from
+        for (_, p), s in zip(self.named, self.shadow):
+            s.copy_(p)
+
     def state_dict(self):
         return {"n": self.n, "shadow": self.shadow}
 
@@ -118,6 +125,11 @@ class Learner:
     def weights(self):
         return averaged(self.net, self.ema)
 
+    def adopt(self, tensors):
+        """Goes on from exported weights; the optimiser starts afresh."""
+        self.net.load_state_dict(tensors)
+        self.ema.restart()
+
     def state_dict(self):
         return {"net": self.net.state_dict(), "optimiser": self.optimiser.state_dict(), "ema": self.ema.state_dict()}
 
@@ -164,6 +176,10 @@ class Training:
         """Writes the model's files as an engine reads them."""
         raise NotImplementedError
 
+    def adopt(self, folder):
+        """Takes exported weights up again: what is left when the state folder is lost."""
+        raise FileNotFoundError(folder)
+
     @property
     def folder(self):
         return STATE / self.name
@@ -182,11 +198,34 @@ class Training:
         """Takes the newest checkpoint up; returns (next step, CPU seconds so far)."""
         path = self.folder / "checkpoint.pt"
         if not path.exists():
-            return 0, 0.0
+            return self.from_repository()
         state = torch.load(path, map_location="cpu", weights_only=True)
         for name, part in self.parts().items():
             part.load_state_dict(state[name])
         return state["step"], state["cpu_seconds"]
+
+
+    def home(self):
+        """Where its milestones are committed."""
+        return REPOSITORY / "models" / self.name
+
+    def from_repository(self):
+        """Without a checkpoint: the weights that were committed at the last milestone, or the beginning."""
+        folder = self.home()
+        if not (folder / "training.json").exists():
+            return 0, 0.0
+        known = json.loads((folder / "training.json").read_text())
+        self.folder.mkdir(parents=True, exist_ok=True)
+        curve = self.folder / "curve.csv"
+        if not curve.exists():
+            curve.write_text((folder / "curve.csv").read_text())
+        try:
+            self.adopt(folder)
+        except FileNotFoundError as missing:
+            print(f"{self.name}: a milestone is committed, but not all that training needs ({missing}); from the beginning")
+            return 0, 0.0
+        print(f"{self.name}: from the committed weights of step {known['steps']}")
+        return known["steps"], known["cpu_hours"] * 3600
 
 
 class Curve:
@@ -375,7 +414,7 @@ def main(*systems):
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("--only", choices=[system.name for system in systems], help="this training of the file alone")
     parser.add_argument("--steps", type=int, help="stop after so many steps more")
-    parser.add_argument("--export", nargs="?", const=True, metavar="FOLDER", help="write the newest checkpoint to models/NAME")
+    parser.add_argument("--export", nargs="?", const=True, metavar="FOLDER", help="write the newest checkpoint (to models/NAME)")
     parser.add_argument("--sheet", action="store_true", help="draw a sample sheet of the newest checkpoint")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -384,7 +423,7 @@ def main(*systems):
             continue
         training = system()
         if args.export:
-            export(training, REPOSITORY / "models" / system.name if args.export is True else args.export)
+            export(training, training.home() if args.export is True else args.export)
         elif args.sheet:
             inspect(training, training.load()[0])
         else:

@@ -11,6 +11,7 @@ All scalars in f64: in f32 Sxx cancels to a negative number at small t.
 import math
 
 import torch
+from safetensors.torch import load_file
 
 import data
 from base import Batches, Learner, Training, column, fifths, main, save_json, save_weights
@@ -176,6 +177,9 @@ class FashionCld(Training):
         with self.learner.ema:
             each = loss(self.learner, x0, t, torch.randn_like(x0), torch.randn_like(x0))
         return {"held_out_loss": each.mean().item(), "by_fifths_of_t": fifths(each)}
+
+    def adopt(self, folder):
+        self.learner.adopt(load_file(folder / "model.safetensors"))
 
     def export(self, folder):
         save_weights(self.learner.weights(), folder / "model.safetensors")

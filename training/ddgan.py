@@ -7,6 +7,7 @@
 import math
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,6 +16,7 @@ from base import Batches, Learner, Training, column, main, save_json, save_weigh
 from ncsnpp import Generator, conv, down, linear, positional
 
 T = 4
+INTERIM = data.HERE / "interim/fashion-ddgan-discriminator.safetensors"  # no part of the model, but its training cannot go on without
 GAMMA, LAZY = 0.05, 15
 
 CONFIG = {
@@ -209,8 +211,14 @@ class FashionDdgan(Training):
                 errors.append(round((one - x0).square().mean().item(), 4))
         return {"error_by_t": errors, "between_two_z": (one - two).square().mean().item()}
 
+    def adopt(self, folder):
+        self.d.adopt(load_file(INTERIM))
+        self.g.adopt(load_file(folder / "model.safetensors"))
+
     def export(self, folder):
         save_weights(self.g.weights(), folder / "model.safetensors")
+        INTERIM.parent.mkdir(exist_ok=True)
+        save_weights(self.d.weights(), INTERIM)
         save_json(CONFIG, folder / "config.json")
 
 

@@ -6,6 +6,7 @@
 """
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
+from safetensors.torch import load_file
 
 import data
 from base import Batches, Ema, Training, averaged, main, ramp, save_json, save_weights
@@ -40,14 +41,14 @@ def loss(net, x0, t, noise, table):
 
 
 @torch.no_grad()
-def ddim(net, noise, table, count=40):
-    """Deterministic sampling; `net(x, t)` predicts v."""
+def ddim(net, noise, table, count=40, bound=1.0):
+    """Deterministic sampling; `net(x, t)` predicts v; x0 is kept within `bound`."""
     times = torch.linspace(len(table) - 1, 0, count).round().long()
     x = noise
     for i, t in enumerate(times):
         a, s = table[t].sqrt().float(), (1 - table[t]).sqrt().float()
         v = net(x, t.expand(len(x)))
-        x0, e = (a * x - s * v).clamp(-1, 1), s * x + a * v
+        x0, e = (a * x - s * v).clamp(-bound, bound), s * x + a * v
         if i + 1 == count:
             return x0
         e = (x - a * x0) / s
@@ -130,6 +131,11 @@ class Ddpm(Training):
         with self.ema:
             each = loss(lambda x, t: self.net(x, t, labels).sample, x0, t, torch.randn_like(x0), self.table)
         return {"held_out_loss": each.mean().item(), "by_fifths_of_t": [round(part.mean().item(), 5) for part in each.chunk(5)]}
+
+    def adopt(self, folder):
+        tensors = load_file(folder / "unet/diffusion_pytorch_model.safetensors")
+        self.net.load_state_dict(tensors)
+        self.ema.restart()
 
     def export(self, folder):
         (folder / "unet").mkdir(exist_ok=True)

@@ -11,6 +11,7 @@ import os
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional as F
 
 import data
@@ -68,6 +69,10 @@ CONFIG = {
 B0, B1, T_MIN = CONFIG["beta_start"], CONFIG["beta_end"], CONFIG["time_eps"]
 KAPPA_FIRST, KAPPA_LAST, KAPPA_OVER = 1e-4, 0.7, 0.6
 COPIES = 4  # latents drawn of each picture
+
+
+def part(tensors, prefix):
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def variance(t):
@@ -140,6 +145,9 @@ class FashionVae(Training):
         self.net = Nvae(CONFIG).to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.Adamax(self.net.parameters(), self.rate, eps=1e-3)
 
+    def home(self):
+        return data.HERE / "interim" / self.name
+
     def parts(self):
         return {"net": self.net, "optimiser": self.optimiser}
 
@@ -201,7 +209,10 @@ class FashionVae(Training):
         return numbers
 
     def export(self, folder):
-        raise SystemExit("the VAE is written together with its prior: --only fashion-lsgm --export")
+        save_weights({"vae." + key: value for key, value in self.net.state_dict().items()}, folder / "model.safetensors")
+
+    def adopt(self, folder):
+        self.net.load_state_dict(part(load_file(folder / "model.safetensors"), "vae."))
 
 
 class FashionLsgm(Training):
@@ -227,9 +238,9 @@ class FashionLsgm(Training):
         """The finished VAE, in evaluation."""
         if self._vae is None:
             training = FashionVae()
-            if not (training.folder / "done").exists():
+            k, _ = training.load()
+            if k < training.steps:
                 raise SystemExit("train fashion-lsgm-vae first")
-            training.load()
             self._vae = training.net.eval()
         return self._vae
 
@@ -249,9 +260,9 @@ class FashionLsgm(Training):
                             x = pictures[start : start + 250].float() / 127.5 - 1
                             drawn[copy, start : start + 250] = self.vae.encode(x)[0].numpy()
                 torch.random.set_rng_state(generator)
-                part = path.with_suffix(".part.npy")
-                np.save(part, drawn)
-                os.replace(part, path)
+                unfinished = path.with_suffix(".part.npy")
+                np.save(unfinished, drawn)
+                os.replace(unfinished, path)
             self._latents = torch.from_numpy(np.load(path, mmap_mode="c"))
         return self._latents
 
@@ -288,6 +299,9 @@ class FashionLsgm(Training):
             each = self.loss(eps, torch.linspace(0, 1, len(eps), dtype=torch.float64), torch.randn_like(eps))
         self.net.train()
         return {"held_out_loss": each.mean().item(), "by_fifths_of_t": fifths(each)}
+
+    def adopt(self, folder):
+        self.learner.adopt(part(load_file(folder / "model.safetensors"), "dae."))
 
     def export(self, folder):
         tensors = {"dae." + key: value for key, value in self.learner.weights().items()}

@@ -9,6 +9,7 @@ import copy
 import math
 
 import torch
+from safetensors.torch import load_file
 
 import data
 from base import Batches, Learner, Training, column, fifths, main, save_json, save_weights
@@ -146,6 +147,9 @@ class ScoreSde(Training):
         with self.learner.ema:
             each = self.loss(self.learner, x0, t, torch.randn_like(x0))
         return {"held_out_loss": each.mean().item(), "by_fifths_of_t": fifths(each)}
+
+    def adopt(self, folder):
+        self.learner.adopt(load_file(folder / "model.safetensors"))
 
     def export(self, folder):
         save_weights(self.learner.weights(), folder / "model.safetensors")
