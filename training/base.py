@@ -164,9 +164,13 @@ class Training:
         """Does step k (the random generator is seeded already); returns numbers for the curve, `loss` first."""
         raise NotImplementedError
 
-    def sheet(self):
-        """64 pictures in [-1,1] by the averaged weights, or None."""
+    def draw(self, n):
+        """n pictures in [-1,1] by the averaged weights, or None."""
         return None
+
+    def sheet(self):
+        """What the sample sheets show."""
+        return self.draw(64)
 
     def measure(self):
         """Numbers for the log at each sheet, on held-out data."""
@@ -204,6 +208,12 @@ class Training:
             part.load_state_dict(state[name])
         return state["step"], state["cpu_seconds"]
 
+
+    def finished(self):
+        """Whether the whole training is done, here or in the committed weights."""
+        known = self.home() / "training.json"
+        committed = known.exists() and json.loads(known.read_text())["steps"] >= self.steps
+        return committed or (self.folder / "done").exists()
 
     def home(self):
         """Where its milestones are committed."""
@@ -309,6 +319,7 @@ def save_weights(tensors, path, limit=2 * 2**20):
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise ValueError(f"{key} is not finite in f16")
     save_file(tensors, path, metadata={"format": "pt"})
+    os.chmod(path, 0o644)
     size = os.path.getsize(path)
     if size > limit:
         raise ValueError(f"{path}: {size} bytes, more than {limit}")
@@ -318,11 +329,21 @@ def save_json(value, path):
     Path(path).write_text(json.dumps(value, indent=1) + "\n")
 
 
+def running(path):
+    """Whether the process of this pid file is alive."""
+    try:
+        os.kill(int(path.read_text()), 0)
+    except (FileNotFoundError, ValueError, ProcessLookupError):
+        return False
+    return True
+
+
 def _announce(training):
-    """Writes our process id where `pause.sh` looks for it; the start time guards against a reused id."""
-    folder = STATE / "pids"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / training.name
+    """Writes our process id where `pause.sh` looks for it; two processes never train the same."""
+    path = STATE / "pids" / training.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if running(path):
+        sys.exit(f"{training.name}: process {path.read_text().strip()} trains it already")
     path.write_text(f"{os.getpid()}\n")
     return path
 
@@ -333,7 +354,7 @@ def run(training, steps=None):
     torch.set_flush_denormal(True)
     folder = training.folder
     (folder / "sheets").mkdir(parents=True, exist_ok=True)
-    if (folder / "done").exists():
+    if training.finished():
         print(f"{training.name}: done already")
         return
     pid = _announce(training)

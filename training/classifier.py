@@ -1,6 +1,6 @@
-"""A small ResNet that tells the ten classes of Fashion-MNIST apart: the feature network of the metrics.
+"""Small ResNets that tell classes of pictures apart: the feature networks of the metrics, for Fashion-MNIST and for emoji.
 
-Picture [1,32,32] in [-1,1] -> stem conv, three residual blocks (16 at 32x32, 32 at 16x16, 64 at 8x8), mean over the pixels
+Picture [C,32,32] in [-1,1] -> stem conv, three residual blocks (16 at 32x32, 32 at 16x16, 64 at 8x8), mean over the pixels
 (64 features), linear. Trained with batch norm, exported with it folded into the convolutions: the graph that is left is
 
     x = silu(stem(x))
@@ -71,27 +71,28 @@ class Classifier(nn.Module):
         return {key: value.detach() for key, value in tensors.items()}
 
 
-def shifted(x, most=2):
-    """Each picture moved by up to `most` pixels, background coming in."""
+def shifted(x, most, background):
+    """Each picture moved by up to `most` pixels, `background` coming in."""
     n, _, height, width = x.shape
-    padded = F.pad(x, (most,) * 4, value=-1.0)
+    padded = F.pad(x, (most,) * 4, value=background)
     dy, dx = torch.randint(0, 2 * most + 1, (2, n))
     rows = dy[:, None] + torch.arange(height)
     columns = dx[:, None] + torch.arange(width)
     return padded[torch.arange(n)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-class FashionClassifier(Training):
-    name = "fashion-classifier"
-    epochs = 7
+class PictureClassifier(Training):
     batch = 128
     sheet_every = 1000
+    shift = 1
+    background = -1.0
 
     def __init__(self):
         torch.manual_seed(self.seed)
-        self.batches = Batches(*data.fashion("train"), self.batch, self.seed)
+        pictures, labels, self.classes = self.data("train")
+        self.batches = Batches(pictures, labels, self.batch, self.seed)
         self.steps = self.epochs * self.batches.per_epoch
-        self.net = Classifier().to(memory_format=torch.channels_last)
+        self.net = Classifier(pictures.shape[1], len(self.classes)).to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), 1e-3, weight_decay=0.01)
         self.rate = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, 6e-3, total_steps=self.steps, pct_start=0.2)
 
@@ -100,7 +101,7 @@ class FashionClassifier(Training):
 
     def step(self, k):
         x, labels = self.batches.at(k)
-        x = shifted(x, 1).to(memory_format=torch.channels_last)
+        x = shifted(x, self.shift, self.background).to(memory_format=torch.channels_last)
         logits = self.net(x)
         loss = F.cross_entropy(logits, labels)
         self.optimiser.zero_grad()
@@ -110,27 +111,50 @@ class FashionClassifier(Training):
         return {"loss": loss.item(), "error": (logits.argmax(1) != labels).float().mean().item()}
 
     @torch.no_grad()
-    def measure(self):
+    def odds(self, x):
+        """Probabilities of the classes for pictures in [-1,1]."""
         self.net.eval()
-        pictures, labels = data.fashion("held_out")
-        labels = torch.from_numpy(labels)
-        x = self.batches.scale(torch.from_numpy(pictures))
         odds = torch.cat([self.net(part).softmax(1) for part in x.split(500)])
         self.net.train()
-        sure, guess = odds.max(1)
+        return odds
+
+    def measure(self):
+        pictures, labels, _ = self.data("held_out")
+        labels = torch.from_numpy(labels)
+        sure, guess = self.odds(self.batches.scale(torch.from_numpy(pictures))).max(1)
+        right = (guess == labels).float()
         return {
-            "accuracy": (guess == labels).float().mean().item(),
+            "accuracy": right.mean().item(),
             "confidence_above_0.8": (sure > 0.8).float().mean().item(),
-            "by_class": [round((guess[labels == c] == c).float().mean().item(), 3) for c in range(10)],
+            "by_class": [round(right[labels == c].mean().item(), 3) if (labels == c).any() else None for c in range(len(self.classes))],
         }
 
     def export(self, folder):
         self.net.eval()
-        save_weights(self.net.folded(), folder / "model.safetensors")
-        config = {"_class_name": "ResNetClassifier", "image_size": 32, "image_channels": 1, "widths": list(WIDTHS), "act_fn": "silu"}
-        config["id2label"] = {str(i): name for i, name in enumerate(data.FASHION_CLASSES)}
+        tensors = self.net.folded()
+        save_weights(tensors, folder / "model.safetensors")
+        channels = tensors["stem.weight"].shape[1]
+        config = {"_class_name": "ResNetClassifier", "image_size": 32, "image_channels": channels, "widths": list(WIDTHS), "act_fn": "silu"}
+        config["id2label"] = {str(i): name for i, name in enumerate(self.classes)}
         save_json(config, folder / "config.json")
 
 
+class FashionClassifier(PictureClassifier):
+    name = "fashion-classifier"
+    epochs = 7
+
+    def data(self, part):
+        return (*data.fashion(part), list(data.FASHION_CLASSES))
+
+
+class EmojiClassifier(PictureClassifier):
+    name = "emoji-classifier"
+    epochs = 40
+    shift, background = 2, 1.0
+
+    def data(self, part):
+        return data.emoji(part)
+
+
 if __name__ == "__main__":
-    main(FashionClassifier)
+    main(FashionClassifier, EmojiClassifier)

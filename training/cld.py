@@ -163,8 +163,8 @@ class FashionCld(Training):
         value = loss(self.learner, x0, times(len(x0)), torch.randn_like(x0), torch.randn_like(x0)).mean()
         return {"loss": value.item(), "gradient": self.learner.learn(value, k)}
 
-    def sheet(self):
-        x, v = torch.randn(64, 1, 32, 32), torch.randn(64, 1, 32, 32) / math.sqrt(M_INV)
+    def draw(self, n):
+        x, v = torch.randn(n, 1, 32, 32), torch.randn(n, 1, 32, 32) / math.sqrt(M_INV)
         with self.learner.ema:
             return sscs(self.learner, x, v)
 

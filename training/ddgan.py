@@ -192,9 +192,9 @@ class FashionDdgan(Training):
         self.g.learn(loss_g, k)
         return numbers | {"loss_g": loss_g.item(), "r1": getattr(self, "r1", 0.0)}
 
-    def sheet(self):
+    def draw(self, n):
         with self.g.ema:
-            return sample(self.g, torch.randn(64, 1, 32, 32), self.tables)
+            return sample(self.g, torch.randn(n, 1, 32, 32), self.tables)
 
     @torch.no_grad()
     def measure(self):

@@ -114,9 +114,10 @@ class Ddpm(Training):
 
         return net
 
-    def sheet(self):
-        labels = torch.arange(64) * len(self.classes) // 64
-        noise = torch.randn(64, self.net.config.in_channels, 32, 32)
+    def draw(self, n):
+        """Sorted by class."""
+        labels = torch.arange(n) * len(self.classes) // n
+        noise = torch.randn(n, self.net.config.in_channels, 32, 32)
         with self.ema:
             return ddim(self.predictor(labels), noise, self.table)
 
@@ -200,4 +201,4 @@ class EmojiDdpm(Ddpm):
 
 
 if __name__ == "__main__":
-    main(FashionDdpm)
+    main(FashionDdpm, EmojiDdpm)

@@ -280,8 +280,8 @@ class FashionLsgm(Training):
         return {"loss": loss.item(), "gradient": self.learner.learn(loss, k)}
 
     @torch.no_grad()
-    def sheet(self):
-        x = torch.randn(64, self.channels, 8, 8)
+    def draw(self, n):
+        x = torch.randn(n, self.channels, 8, 8)
         self.net.eval()
         with self.learner.ema:
             eps = prior_sample(lambda x, t: mixed(self.learner, self.net.mixing_logit, x, t), x)

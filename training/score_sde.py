@@ -132,8 +132,8 @@ class ScoreSde(Training):
         loss = self.loss(self.learner, x0, times(len(x0)), torch.randn_like(x0)).mean()
         return {"loss": loss.item(), "gradient": self.learner.learn(loss, k)}
 
-    def sheet(self):
-        noise = torch.randn(64, 1, 32, 32)
+    def draw(self, n):
+        noise = torch.randn(n, 1, 32, 32)
         with self.learner.ema:
             pictures = self.sample(self.learner, noise)
         return 2 * pictures - 1 if self.unit else pictures
