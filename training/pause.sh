@@ -8,7 +8,7 @@ for file in "$state"/pids/*; do
     name=${file##*/}
     # A process id may have been given to somebody else since: only a Python process is touched.
     case $(ps -o comm= -p "$pid" 2>/dev/null) in
-    python*) kill -"${1:-STOP}" "$pid" && echo "$name: ${1:-STOP} to $pid" ;;
+    python* | pt_main*) kill -"${1:-STOP}" "$pid" && echo "$name: ${1:-STOP} to $pid" ;;
     *) echo "$name: not running" ;;
     esac
 done
