@@ -4,6 +4,7 @@
     target: v = sqrt(abar_t) e - sqrt(1 - abar_t) x0
     loss:   min(SNR, 5) / (SNR + 1) * mean |net(x_t, t, class) - v|^2
 """
+import diffusers
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file
@@ -143,8 +144,7 @@ class Ddpm(Training):
         save_weights(averaged(self.net, self.ema), folder / "unet/diffusion_pytorch_model.safetensors", self.limit)
         self.net.save_config(folder / "unet")
         self.scheduler.save_config(folder / "scheduler")
-        version = self.net.config._diffusers_version
-        index = {"_class_name": "DDPMPipeline", "_diffusers_version": version}
+        index = {"_class_name": "DDPMPipeline", "_diffusers_version": diffusers.__version__}
         index |= {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDPMScheduler"]}
         index |= {"id2label": {str(i): name for i, name in enumerate(self.classes)}, "null_class": len(self.classes)}
         save_json(index, folder / "model_index.json")
