@@ -187,7 +187,7 @@ class FashionVae(Training):
     def sheet(self):
         """Held-out pictures in the odd columns, what the VAE makes of each to its right."""
         pictures, _ = data.fashion("held_out")
-        x = self.batches.scale(torch.from_numpy(pictures[::312][:32]))
+        x = self.batches.scale(torch.from_numpy(pictures[np.arange(32) * len(pictures) // 32]))
         self.net.eval()
         shown = 2 * self.net.decode(self.net.encode(x)[0]).sigmoid() - 1
         self.net.train()
