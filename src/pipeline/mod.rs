@@ -191,10 +191,8 @@ impl Pipeline {
     /// Options that do not fit the model or each other.
     pub fn program(&self, options: &Sample) -> Result<crate::diffusion::program::Program, PipelineError> {
         let inner = &self.0;
-        let steps = options.steps.unwrap_or(match options.sampler {
-            Sampler::Ddpm => inner.scheduler.num_train_timesteps,
-            Sampler::Ddim => 50.min(inner.scheduler.num_train_timesteps),
-        });
+        let train = inner.scheduler.num_train_timesteps;
+        let steps = options.steps.unwrap_or_else(|| options.sampler.default_steps(train));
         let conditioning = match inner.about.labels {
             Labels::None => Conditioning::None,
             _ => Conditioning::Class { null: inner.classes.null().map(f64::from) },

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
+use undiffuse::gpu::{Gpu, Options};
 use undiffuse::kernels::reflect::{reflect, Reflection};
 use undiffuse::kernels::{Call, Caps, Kernel, Reference};
 
@@ -30,37 +31,9 @@ pub struct Rig {
 pub fn rig() -> &'static Rig {
     static RIG: OnceLock<Rig> = OnceLock::new();
     RIG.get_or_init(|| {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-            backends: wgpu::Backends::PRIMARY,
-            ..wgpu::InstanceDescriptor::new_without_display_handle()
-        });
-        let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions {
-            power_preference: wgpu::PowerPreference::HighPerformance,
-            ..Default::default()
-        }))
-        .expect("an adapter");
-        let wanted =
-            wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64 | wgpu::Features::TIMESTAMP_QUERY;
-        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
-            label: None,
-            required_features: adapter.features() & wanted,
-            required_limits: adapter.limits(),
-            experimental_features: wgpu::ExperimentalFeatures::disabled(),
-            memory_hints: wgpu::MemoryHints::Performance,
-            trace: wgpu::Trace::Off,
-        }))
-        .expect("a device");
-        let info = adapter.get_info();
-        let fixed = info.subgroup_min_size == info.subgroup_max_size;
-        let subgroup =
-            (device.features().contains(wgpu::Features::SUBGROUP) && fixed && info.subgroup_min_size > 0)
-                .then_some(info.subgroup_min_size);
-        let caps = Caps {
-            subgroup,
-            int64: device.features().contains(wgpu::Features::SHADER_INT64),
-            stream: info.device_type == wgpu::DeviceType::Cpu,
-        };
-        Rig { device, queue, caps, pipelines: Mutex::default() }
+        let gpu = Gpu::open(&Options::default()).expect("a device");
+        let (device, queue) = (gpu.device().clone(), gpu.queue().clone());
+        Rig { device, queue, caps: gpu.caps(), pipelines: Mutex::default() }
     })
 }
 

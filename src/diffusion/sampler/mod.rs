@@ -49,6 +49,14 @@ impl Sampler {
         }
     }
 
+    /// The steps of a user who names none, of a model with `train` timesteps.
+    pub fn default_steps(self, train: usize) -> usize {
+        match self {
+            Self::Ddpm => train,
+            Self::Ddim => train.min(50),
+        }
+    }
+
     /// The sampler of a diffusers scheduler class (`_class_name`), if it is here.
     pub fn from_class_name(class: &str) -> Option<Self> {
         match class {
