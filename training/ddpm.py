@@ -152,7 +152,7 @@ class Ddpm(Training):
 
 class FashionDdpm(Ddpm):
     name = "fashion-ddpm"
-    steps = 35_000
+    steps = 16_000
 
     def data(self, part):
         return (*data.fashion(part), list(data.FASHION_CLASSES))
