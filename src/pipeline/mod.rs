@@ -1,25 +1,22 @@
-//! Floor 8: what an application uses. [`Pipeline`] holds a model on a device,
-//! [`Job`] draws images with it.
+//! Floor 8: what an application uses. [`Model`] is a model's files, read and checked,
+//! [`Pipeline`] holds one on a device, [`Job`] draws images with it.
 
 mod classes;
 mod embedded;
 mod error;
 mod job;
+mod model;
 
 pub use classes::Class;
 pub use embedded::{Embedded, EMBEDDED};
 pub use error::PipelineError;
 pub use job::{Job, Progress, Report};
+pub use model::Model;
 
-use crate::diffusion::guidance::Conditioning;
-use crate::diffusion::sampler::{Context, Sampler};
-use crate::diffusion::timesteps::Steps;
-use crate::diffusion::SchedulerConfig;
-use crate::engine::NetGraph;
+use crate::diffusion::sampler::Sampler;
 use crate::gpu::Gpu;
 use crate::graph::bind::WeightStore;
-use crate::graph::{passes, Graph};
-use crate::models::{self, Description, Labels};
+use crate::models::Description;
 use crate::weights::DiffusersFolder;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,13 +27,17 @@ pub struct Pipeline(Arc<Inner>);
 
 struct Inner {
     gpu: Gpu,
-    name: String,
-    about: Description,
-    net: NetGraph,
-    scheduler: SchedulerConfig,
-    classes: classes::Classes,
+    model: Model,
     weights: WeightStore,
-    notes: Vec<String>,
+}
+
+/// What is known of the model is known of the pipeline.
+impl std::ops::Deref for Inner {
+    type Target = Model;
+
+    fn deref(&self) -> &Model {
+        &self.model
+    }
 }
 
 /// What to draw, and how.
@@ -86,8 +87,7 @@ impl Pipeline {
     /// # Errors
     /// A folder, configuration or weight that is missing, damaged or not supported.
     pub fn open(gpu: &Gpu, path: impl AsRef<Path>) -> Result<Pipeline, PipelineError> {
-        let path = path.as_ref();
-        Self::from_folder(gpu, &path.display().to_string(), &DiffusersFolder::open(path)?)
+        Ok(Self::new(gpu, Model::open(path)?))
     }
 
     /// Opens a model that is built into the library; [`EMBEDDED`] lists them.
@@ -95,9 +95,7 @@ impl Pipeline {
     /// # Errors
     /// A name that is not there.
     pub fn embedded(gpu: &Gpu, name: &str) -> Result<Pipeline, PipelineError> {
-        let found = EMBEDDED.iter().find(|m| m.name == name);
-        let model = found.ok_or_else(|| PipelineError::UnknownModel { name: name.to_string() })?;
-        Self::from_folder(gpu, name, &model.folder()?)
+        Ok(Self::new(gpu, Model::embedded(name)?))
     }
 
     /// A model folder that is open already.
@@ -105,58 +103,37 @@ impl Pipeline {
     /// # Errors
     /// As [`Pipeline::open`].
     pub fn from_folder(gpu: &Gpu, name: &str, folder: &DiffusersFolder) -> Result<Pipeline, PipelineError> {
-        let model = models::open(&folder.config, None)?;
-        let about = model.describe();
-        let mut graph = Graph::new();
-        model.build(folder.weights(), &mut graph)?;
-        let mut notes = folder.notes.clone();
-        notes.extend(model.notes());
-        let scheduler = match &folder.scheduler {
-            Some(json) => SchedulerConfig::from_json(&json.text)
-                .map_err(|e| PipelineError::Scheduler { path: json.path.clone(), error: Box::new(e) })?,
-            None => {
-                notes.push("the noise schedule is DDPM's default: linear, 1000 steps".into());
-                SchedulerConfig::default()
-            }
-        };
-        let net = NetGraph {
-            graph: passes::run(&graph.without_taps()),
-            images: vec!["sample".into()],
-            time: Some("timestep".into()),
-            label: (about.labels != Labels::None).then(|| "class_labels".into()),
-            output: "output".into(),
-        };
-        let classes = classes::Classes::new(about.labels, &folder.index);
-        Ok(Pipeline(Arc::new(Inner {
-            gpu: gpu.clone(),
-            name: name.to_string(),
-            about,
-            net,
-            scheduler,
-            classes,
-            weights: WeightStore::default(),
-            notes,
-        })))
+        Ok(Self::new(gpu, Model::from_folder(name, folder)?))
+    }
+
+    /// A model that is open already, on a device.
+    pub fn new(gpu: &Gpu, model: Model) -> Pipeline {
+        Pipeline(Arc::new(Inner { gpu: gpu.clone(), model, weights: WeightStore::default() }))
+    }
+
+    /// The model without its device.
+    pub fn model(&self) -> &Model {
+        &self.0.model
     }
 
     /// The model's name, as it was asked for.
     pub fn name(&self) -> &str {
-        &self.0.name
+        self.0.model.name()
     }
 
     /// What goes into the network and what comes out.
     pub fn describe(&self) -> &Description {
-        &self.0.about
+        self.0.model.describe()
     }
 
     /// What a user may want to know of the model's files. Nothing here is an error.
     pub fn notes(&self) -> &[String] {
-        &self.0.notes
+        self.0.model.notes()
     }
 
     /// The names of the classes, by label; numbers where the model gives no names.
     pub fn classes(&self) -> Vec<String> {
-        self.0.classes.names()
+        self.0.model.classes()
     }
 
     /// The device.
@@ -190,21 +167,6 @@ impl Pipeline {
     /// # Errors
     /// Options that do not fit the model or each other.
     pub fn program(&self, options: &Sample) -> Result<crate::diffusion::program::Program, PipelineError> {
-        let inner = &self.0;
-        let train = inner.scheduler.num_train_timesteps;
-        let steps = options.steps.unwrap_or_else(|| options.sampler.default_steps(train));
-        let conditioning = match inner.about.labels {
-            Labels::None => Conditioning::None,
-            _ => Conditioning::Class { null: inner.classes.null().map(f64::from) },
-        };
-        let context = Context {
-            out_channels: inner.about.out_channels,
-            conditioning,
-            guidance_scale: options.guidance_scale,
-            eta: options.eta,
-            single: true,
-            ..Context::new(&inner.scheduler, inner.about.sample, Steps::Count(steps))
-        };
-        Ok(options.sampler.program(&context)?)
+        self.0.model.program(options)
     }
 }

@@ -1,0 +1,129 @@
+//! A model without a device: its files read and checked, its network built.
+
+use super::classes::Classes;
+use super::{PipelineError, Sample, EMBEDDED};
+use crate::diffusion::guidance::Conditioning;
+use crate::diffusion::program::Program;
+use crate::diffusion::sampler::Context;
+use crate::diffusion::timesteps::Steps;
+use crate::diffusion::SchedulerConfig;
+use crate::engine::NetGraph;
+use crate::graph::{passes, Graph};
+use crate::models::{self, Description, Labels};
+use crate::weights::DiffusersFolder;
+use std::path::Path;
+
+/// A model's files, read and checked: the network as a graph, the noise schedule,
+/// the classes. Weights are named and mapped, not yet read. No device is needed.
+#[derive(Debug)]
+pub struct Model {
+    pub(super) name: String,
+    pub(super) about: Description,
+    pub(super) net: NetGraph,
+    pub(super) scheduler: SchedulerConfig,
+    pub(super) classes: Classes,
+    pub(super) notes: Vec<String>,
+}
+
+impl Model {
+    /// Opens a model folder as diffusers saves it.
+    ///
+    /// # Errors
+    /// A folder, configuration or weight that is missing, damaged or not supported.
+    pub fn open(path: impl AsRef<Path>) -> Result<Model, PipelineError> {
+        let path = path.as_ref();
+        Self::from_folder(&path.display().to_string(), &DiffusersFolder::open(path)?)
+    }
+
+    /// Opens a model that is built into the library; [`EMBEDDED`] lists them.
+    ///
+    /// # Errors
+    /// A name that is not there.
+    pub fn embedded(name: &str) -> Result<Model, PipelineError> {
+        let found = EMBEDDED.iter().find(|m| m.name == name);
+        let model = found.ok_or_else(|| PipelineError::UnknownModel { name: name.to_string() })?;
+        Self::from_folder(name, &model.folder()?)
+    }
+
+    /// A model folder that is open already.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn from_folder(name: &str, folder: &DiffusersFolder) -> Result<Model, PipelineError> {
+        let model = models::open(&folder.config, None)?;
+        let about = model.describe();
+        let mut graph = Graph::new();
+        model.build(folder.weights(), &mut graph)?;
+        let mut notes = folder.notes.clone();
+        notes.extend(model.notes());
+        let scheduler = match &folder.scheduler {
+            Some(json) => SchedulerConfig::from_json(&json.text)
+                .map_err(|e| PipelineError::Scheduler { path: json.path.clone(), error: Box::new(e) })?,
+            None => {
+                notes.push("the noise schedule is DDPM's default: linear, 1000 steps".into());
+                SchedulerConfig::default()
+            }
+        };
+        let net = NetGraph {
+            graph: passes::run(&graph.without_taps()),
+            images: vec!["sample".into()],
+            time: Some("timestep".into()),
+            label: (about.labels != Labels::None).then(|| "class_labels".into()),
+            output: "output".into(),
+        };
+        let classes = Classes::new(about.labels, &folder.index);
+        Ok(Model { name: name.to_string(), about, net, scheduler, classes, notes })
+    }
+
+    /// The model's name, as it was asked for.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What goes into the network and what comes out.
+    pub fn describe(&self) -> &Description {
+        &self.about
+    }
+
+    /// What a user may want to know of the model's files. Nothing here is an error.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The names of the classes, by label; numbers where the model gives no names.
+    pub fn classes(&self) -> Vec<String> {
+        self.classes.names()
+    }
+
+    /// The noise schedule and what samplers are told by the model's files.
+    pub fn scheduler(&self) -> &SchedulerConfig {
+        &self.scheduler
+    }
+
+    /// The network with its fusions done.
+    pub fn network(&self) -> &NetGraph {
+        &self.net
+    }
+
+    /// The sampler's program for these options: what the GPU will run.
+    ///
+    /// # Errors
+    /// Options that do not fit the model or each other.
+    pub fn program(&self, options: &Sample) -> Result<Program, PipelineError> {
+        let train = self.scheduler.num_train_timesteps;
+        let steps = options.steps.unwrap_or_else(|| options.sampler.default_steps(train));
+        let conditioning = match self.about.labels {
+            Labels::None => Conditioning::None,
+            _ => Conditioning::Class { null: self.classes.null().map(f64::from) },
+        };
+        let context = Context {
+            out_channels: self.about.out_channels,
+            conditioning,
+            guidance_scale: options.guidance_scale,
+            eta: options.eta,
+            single: true,
+            ..Context::new(&self.scheduler, self.about.sample, Steps::Count(steps))
+        };
+        Ok(options.sampler.program(&context)?)
+    }
+}
