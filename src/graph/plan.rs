@@ -43,6 +43,15 @@ pub struct PlannedCall {
     /// The buffer that holds the op's result after this call, and floats per
     /// image in it; `None` for calls that fill scratch.
     pub result: Option<(Buf, usize)>,
+    /// Multiply-adds of the op for all images, told by the call that completes it.
+    pub macs: u64,
+}
+
+impl PlannedCall {
+    /// About how long it takes, in multiply-adds: a first guess until it is measured.
+    pub fn cost(&self) -> f64 {
+        self.macs as f64 + 256.0 * self.call.groups as f64 + 2e4
+    }
 }
 
 type Make = Box<dyn FnOnce() -> Result<Vec<u8>, GraphError> + Send>;
@@ -133,7 +142,7 @@ impl Builder {
 
     /// Appends a call; `result` as in [`PlannedCall`].
     pub fn call(&mut self, label: &str, call: Call<Buf>, result: Option<(Buf, usize)>) {
-        self.calls.push(PlannedCall { call, label: label.to_string(), result });
+        self.calls.push(PlannedCall { call, label: label.to_string(), result, macs: 0 });
     }
 
     /// An intermediate of `len` floats.
@@ -344,7 +353,10 @@ impl Lower<'_> {
         let label = self.label();
         let writes = call.bindings.iter().any(|(_, b)| *b == self.output);
         let result = writes.then(|| (self.output, self.output_shape().len()));
-        self.builder.call(&label, call, result);
+        let shapes: Vec<Shape> = self.node.inputs.iter().map(|t| self.graph.shape(*t)).collect();
+        let macs = if writes { self.node.op.macs(&shapes, self.output_shape()) } else { 0 };
+        let macs = macs.saturating_mul(self.builder.n as u64);
+        self.builder.calls.push(PlannedCall { call, label, result, macs });
     }
 
     /// Appends calls of this op.

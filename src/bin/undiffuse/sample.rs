@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use undiffuse::diffusion::sampler::Sampler;
 use undiffuse::gpu::{Gpu, Options};
-use undiffuse::pipeline::{Class, Job, Pipeline, Sample, EMBEDDED};
+use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, Sample, EMBEDDED};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -71,7 +71,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         backend: args.backend.clone(),
         ..Default::default()
     })?;
-    let pipeline = open(&gpu, &args.model)?;
+    let mut progress = Progress::new();
+    let mut prepare = |done: usize, of: usize| {
+        if stop.load(Ordering::SeqCst) {
+            // Nothing is drawn yet, and planning cannot be interrupted from here.
+            progress.done();
+            say!("undiffuse: stopped before anything was drawn");
+            output.abandon();
+            std::process::exit(130);
+        }
+        progress.show(0.0, &format!("preparing {done}/{of}"));
+    };
+    let pipeline = Pipeline::new(&gpu, open(&args.model)?, &mut prepare)?;
     for note in pipeline.notes() {
         say!("note: {note}");
     }
@@ -92,18 +103,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         class: args.class.clone().unwrap_or_default(),
         guidance_scale: args.guidance_scale,
         seed: args.seed,
+        outputs: Outputs { textures: false, ..Outputs::default() },
     };
-    let mut progress = Progress::new();
-    let mut job = pipeline.sample_with_progress(&options, &mut |done, of| {
-        if stop.load(Ordering::SeqCst) {
-            // Nothing is drawn yet, and planning cannot be interrupted from here.
-            progress.done();
-            say!("undiffuse: stopped before anything was drawn");
-            output.abandon();
-            std::process::exit(130);
-        }
-        progress.show(0.0, &format!("preparing {done}/{of}"));
-    })?;
+    let mut job = pipeline.sample_with_progress(&options, &mut prepare)?;
+    for note in job.report().notes {
+        say!("note: {note}");
+    }
     let mut writer = Writer::new(&output, args.first_index, args.zoom);
     let drawn = draw(&mut job, &stop, &mut progress, &mut writer);
     progress.done();
@@ -130,15 +135,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// An embedded model by name, else a folder.
-fn open(gpu: &Gpu, model: &str) -> Result<Pipeline, Failure> {
+fn open(model: &str) -> Result<Model, Failure> {
     if EMBEDDED.iter().any(|m| m.name == model) {
-        return Ok(Pipeline::embedded(gpu, model)?);
+        return Ok(Model::embedded(model)?);
     }
     // A word that names no file is meant as an embedded model.
     if !Path::new(model).exists() && !model.contains(['/', '\\', '.']) {
-        return Ok(Pipeline::embedded(gpu, model)?);
+        return Ok(Model::embedded(model)?);
     }
-    Ok(Pipeline::open(gpu, model)?)
+    Ok(Model::open(model)?)
 }
 
 /// Runs the job; images go to the writer as their batch is done.
