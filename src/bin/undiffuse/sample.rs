@@ -56,6 +56,10 @@ pub struct Args {
     /// vulkan, metal, dx12 or webgpu
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
+    /// Memory that the engine may have on the device, in MiB [default: all of a GPU's, most of
+    /// what is free where the adapter is a processor]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    memory: Option<u64>,
     /// Print one JSON object about the run on stdout
     #[arg(long)]
     json: bool,
@@ -71,6 +75,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         backend: args.backend.clone(),
         ..Default::default()
     })?;
+    if let Some(mib) = args.memory {
+        gpu.set_memory_budget(Some(mib << 20));
+    }
     let mut progress = Progress::new();
     let mut prepare = |done: usize, of: usize| {
         if stop.load(Ordering::SeqCst) {
