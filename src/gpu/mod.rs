@@ -2,11 +2,13 @@
 //! and wait. All wgpu calls of the library are made on this floor.
 
 mod adapters;
+mod described;
 mod error;
 mod kernel;
 mod record;
 
-pub use adapters::{caps, list, Found, Options};
+pub use adapters::{caps, choose, list, Found, Options};
+pub use described::{Described, Rates, DESCRIBED};
 pub use error::GpuError;
 pub use kernel::CompiledKernel;
 pub use record::{BoundDispatch, Slice};

@@ -4,6 +4,8 @@
 mod classes;
 mod embedded;
 mod error;
+pub mod find;
+pub mod inspect;
 mod job;
 mod model;
 
