@@ -4,18 +4,19 @@ use crate::output::{self, Kind, Output};
 use crate::progress::Progress;
 use crate::Failure;
 use image::RgbImage;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 use undiffuse::diffusion::sampler::Sampler;
 use undiffuse::gpu::{Gpu, Options};
-use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, Sample, EMBEDDED};
+use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, Sample};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// An embedded model (see `undiffuse info`) or a model folder as diffusers saves it
-    #[arg(long, default_value = "emoji32", value_name = "NAME|FOLDER")]
+    /// An embedded model or `zoo/NAME` (see `undiffuse info`), a model folder as diffusers saves
+    /// it, or `OWNER/NAME` as the Hugging Face cache has it
+    #[arg(long, default_value = "emoji32", value_name = "NAME|FOLDER|OWNER/NAME")]
     model: String,
     /// How many images
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -89,7 +90,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
         progress.show(0.0, &format!("preparing {done}/{of}"));
     };
-    let pipeline = Pipeline::new(&gpu, open(&args.model)?, &mut prepare)?;
+    let pipeline = Pipeline::new(&gpu, Model::find(&args.model)?, &mut prepare)?;
     for note in pipeline.notes() {
         say!("note: {note}");
     }
@@ -139,18 +140,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     );
     say!("wrote {}", writer.said());
     Ok(())
-}
-
-/// An embedded model by name, else a folder.
-fn open(model: &str) -> Result<Model, Failure> {
-    if EMBEDDED.iter().any(|m| m.name == model) {
-        return Ok(Model::embedded(model)?);
-    }
-    // A word that names no file is meant as an embedded model.
-    if !Path::new(model).exists() && !model.contains(['/', '\\', '.']) {
-        return Ok(Model::embedded(model)?);
-    }
-    Ok(Model::open(model)?)
 }
 
 /// Runs the job; images go to the writer as their batch is done.
