@@ -1,11 +1,13 @@
 // Pixels: x in [-1, 1] to RGBA8, x / 2 + 1 / 2 clamped, times 255, rounded half up.
-@group(0) @binding(0) var<storage, read> x: array<f32>; // [n, pixels, c]
-@group(0) @binding(1) var<storage, read_write> dst: array<u32>; // [n, pixels], r in the low byte
+@group(0) @binding(0) var<storage, read> x: array<f32>; // [rows, w, c]
+@group(0) @binding(1) var<storage, read_write> dst: array<u32>; // [rows, pitch], r in the low byte
 struct P {
   groups: u32,
   base: u32,
-  total: u32, // n * pixels
+  total: u32, // rows * w
+  w: u32,
   c: u32,
+  pitch: u32, // words from row to row
 }
 @group(0) @binding(2) var<uniform> p: P;
 #include "dispatch.wgsl"
@@ -37,5 +39,5 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
   if (p.c == 4u) {
     alpha = byte(x[at + 3u]);
   }
-  dst[i] = r | (g << 8u) | (b << 16u) | (alpha << 24u);
+  dst[i / p.w * p.pitch + i % p.w] = r | (g << 8u) | (b << 16u) | (alpha << 24u);
 }

@@ -1,9 +1,10 @@
 //! Checking mode: which op, at which step, first made a value that is no number.
 
-use super::run::{Batch, Executable};
+use super::executable::{Batch, Executable};
 use super::EngineError;
-use crate::gpu::{Slice, DEADLINE};
+use crate::gpu::{Parameters, Slice};
 use crate::kernels::pack::CountBad;
+use std::collections::HashMap;
 use std::fmt;
 
 /// Where the first value that is NaN or infinite came from.
@@ -32,7 +33,7 @@ impl Executable {
     ///
     /// # Errors
     /// A lost device.
-    pub fn find_bad(&self, batch: &Batch, image: usize) -> Result<BadOrigin, EngineError> {
+    pub async fn find_bad(&self, batch: &Batch, image: usize) -> Result<BadOrigin, EngineError> {
         use wgpu::BufferUsages as U;
         let gpu = self.gpu();
         self.start(batch)?;
@@ -40,32 +41,32 @@ impl Executable {
             let calls: Vec<usize> = segments.iter().flat_map(|&s| self.plan().calls(s)).collect();
             let words = (calls.len() * self.n()) as u64;
             let counts = gpu.buffer("bad counts", words * 4, U::STORAGE | U::COPY_SRC)?;
-            let back = gpu.buffer("bad counts readback", words * 4, U::MAP_READ | U::COPY_DST)?;
-            let uniform_size = 256 * (calls.len() as u64 + 1);
-            let uniform = gpu.buffer("parameters", uniform_size, U::UNIFORM | U::COPY_DST)?;
-            let mut uniforms = Vec::new();
+            let all = Slice { buffer: counts.clone(), offset: 0, size: words * 4 };
+            let mut after = Vec::new();
+            for (i, &call) in calls.iter().enumerate() {
+                let Some((slice, len)) = self.plan().call(call).2 else { continue };
+                let count = CountBad { n: self.n(), len: *len, at: i * self.n(), add: false };
+                after.extend(
+                    count.calls(&gpu.caps(), slice.clone(), all.clone()).into_iter().map(|c| (call, c)),
+                );
+            }
+            let mut parameters = Parameters::new(gpu, after.iter().map(|(_, c)| c))?;
+            let mut bound = HashMap::new();
+            for (call, c) in &after {
+                bound.insert(*call, gpu.bind(c, &mut parameters)?);
+            }
+            parameters.upload(gpu);
             let mut encoder = gpu.encoder();
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            let mut bound = Vec::new();
-            for (i, &call) in calls.iter().enumerate() {
-                let (dispatch, _, result) = self.plan().call(call);
-                dispatch.record(&mut pass);
-                let Some((slice, len)) = result else { continue };
-                let all = Slice { buffer: counts.clone(), offset: 0, size: words * 4 };
-                let count = CountBad { n: self.n(), len: *len, at: i * self.n(), add: false };
-                for c in count.calls(&gpu.caps(), slice.clone(), all) {
-                    let dispatch = gpu.bind(&c, &uniform, &mut uniforms)?;
-                    dispatch.record(&mut pass);
-                    bound.push(dispatch);
+            for call in &calls {
+                self.plan().call(*call).0.record(&mut pass);
+                if let Some(count) = bound.get(call) {
+                    count.record(&mut pass);
                 }
             }
             drop(pass);
-            encoder.copy_buffer_to_buffer(&counts, 0, &back, 0, words * 4);
-            uniforms.resize(uniforms.len().next_multiple_of(4), 0);
-            gpu.write(&uniform, 0, &uniforms);
-            let index = gpu.submit(encoder)?;
-            gpu.wait(index, DEADLINE)?;
-            let read = gpu.read(&back, words * 4)?;
+            gpu.submit(encoder)?;
+            let read = gpu.read_async(&counts, words * 4).await?;
             let found = read.chunks_exact(4).skip(image).step_by(self.n()).position(|w| w != [0; 4]);
             if let Some(i) = found {
                 let op = self.plan().call(calls[i]).1.to_string();

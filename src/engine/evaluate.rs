@@ -2,7 +2,7 @@
 //! inspection. Sampling never comes here.
 
 use super::EngineError;
-use crate::gpu::{Gpu, Slice, DEADLINE};
+use crate::gpu::{Gpu, Slice};
 use crate::graph::bind::WeightStore;
 use crate::graph::plan::{Builder, Target};
 use crate::graph::Graph;
@@ -46,17 +46,10 @@ pub fn evaluate(
         lens.push(len);
     }
     builder.segment("network", |b| b.network(graph, &given, &wanted))?;
-    let plan = builder.finish()?.bind(gpu, &WeightStore::default(), &buffers, |_, _| {})?;
+    let plan = pollster::block_on(builder.finish()?.bind(gpu, &WeightStore::default(), &buffers, |_, _| {}))?;
     let mut encoder = gpu.encoder();
     plan.record(0, &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
-    let mut reads = Vec::new();
-    for (slice, len) in buffers[inputs.len()..].iter().zip(lens) {
-        let bytes = len as u64 * 4;
-        let to = gpu.buffer("readback", bytes, U::MAP_READ | U::COPY_DST)?;
-        encoder.copy_buffer_to_buffer(&slice.buffer, 0, &to, 0, bytes);
-        reads.push((to, bytes));
-    }
-    let index = gpu.submit(encoder)?;
-    gpu.wait(index, DEADLINE)?;
-    reads.iter().map(|(b, bytes)| Ok(bytemuck::cast_slice(&gpu.read(b, *bytes)?).to_vec())).collect()
+    gpu.submit(encoder)?;
+    let results = buffers[inputs.len()..].iter().zip(lens);
+    results.map(|(b, len)| Ok(bytemuck::pod_collect_to_vec(&gpu.read(&b.buffer, len as u64 * 4)?))).collect()
 }

@@ -4,11 +4,20 @@ use super::{EngineError, NetGraph};
 use crate::diffusion::program::{
     Coef, Instruction, Pointwise as F, Program, Reduce as R, Reg, Slot, Term, MAX_TERMS,
 };
+use crate::gpu::row_pitch;
 use crate::graph::plan::{Buf, Builder};
 use crate::graph::GraphError;
 use crate::kernels::{
-    advance::Advance, copy_channels::CopyChannels, fill::Fill, mix, noise, pack::Pack, pointwise,
-    quantile::Quantile, reduce, select::Select, Call, Numbers,
+    advance::Advance,
+    copy_channels::CopyChannels,
+    fill::Fill,
+    mix, noise,
+    pack::{CountBad, Pack},
+    pointwise,
+    quantile::Quantile,
+    reduce,
+    select::Select,
+    Call, Numbers,
 };
 use std::collections::HashMap;
 
@@ -25,6 +34,8 @@ pub struct Lowered {
     pub steps: Vec<Vec<usize>>,
     /// The segment that packs the result to RGBA8.
     pub pack: usize,
+    /// The segment that packs the present estimate of x0 in its place.
+    pub estimate: usize,
     /// The table of numbers: a row of `stride` words a step.
     pub numbers: Vec<u32>,
     /// The buffers to bring.
@@ -47,7 +58,7 @@ pub struct Externals {
     pub registers: Vec<usize>,
     /// Class inputs by [`Slot`].
     pub labels: HashMap<Slot, usize>,
-    /// RGBA8 pixels, a word each, then a count of bad values per image.
+    /// RGBA8 pixels, a word each, rows padded as textures want them.
     pub pixels: usize,
     /// Counts of values that are not finite, a word per image.
     pub bad: usize,
@@ -81,10 +92,22 @@ pub fn lower(builder: &mut Builder, program: &Program, nets: &[NetGraph]) -> Res
         Advance::By(1).calls(b.caps(), l.counter).into_iter().for_each(|c| b.call("advance", c, None));
         Ok(())
     })?;
-    let pack = builder.segment("pack", |b| l.pack(b))?;
+    let pack = builder.segment("pack", |b| {
+        l.pack(b, program.output);
+        l.count_bad(b, program.output);
+        Ok(())
+    })?;
+    // Samplers call their prediction of the image `x0`; one without shows its state.
+    let same =
+        |r: &Reg| program.registers[r.0 as usize].shape == program.registers[program.output.0 as usize].shape;
+    let x0 = program.find_register("x0").filter(same).unwrap_or(program.output);
+    let estimate = builder.segment("preview", |b| {
+        l.pack(b, x0);
+        Ok(())
+    })?;
     let steps =
         table.steps.iter().map(|ids| ids.iter().map(|id| segments[*id]).chain([advance]).collect()).collect();
-    Ok(Lowered { steps, pack, numbers: table.words, externals: l.externals })
+    Ok(Lowered { steps, pack, estimate, numbers: table.words, externals: l.externals })
 }
 
 impl<'a> Lowering<'a> {
@@ -121,7 +144,7 @@ impl<'a> Lowering<'a> {
             label_bufs.entry(slot).or_insert_with(|| add("label", n));
         }
         let out = program.registers[program.output.0 as usize].shape;
-        let pixels = add("pixels", n * out.pixels());
+        let pixels = add("pixels", n * out.h * row_pitch(out.w) / 4);
         let bad = add("bad counts", n);
         externals.counter = counter;
         externals.numbers = numbers;
@@ -340,14 +363,20 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    fn pack(&self, b: &mut Builder) -> Result<(), GraphError> {
-        let out = self.program.output;
-        let shape = self.program.registers[out.0 as usize].shape;
-        let pack = Pack { n: self.n, pixels: shape.pixels(), c: shape.c };
+    fn pack(&self, b: &mut Builder, from: Reg) {
+        let shape = self.program.registers[from.0 as usize].shape;
+        let pitch = row_pitch(shape.w) / 4;
+        let pack = Pack { rows: self.n * shape.h, w: shape.w, c: shape.c, pitch };
         let caps = *b.caps();
-        let (pixels, bad) = (self.bufs[self.externals.pixels], self.bufs[self.externals.bad]);
-        pack.calls(&caps, self.reg(out), pixels, bad).into_iter().for_each(|c| b.call("pack", c, None));
-        Ok(())
+        let calls = pack.calls(&caps, self.reg(from), self.bufs[self.externals.pixels]);
+        calls.into_iter().for_each(|c| b.call("pack", c, None));
+    }
+
+    fn count_bad(&self, b: &mut Builder, from: Reg) {
+        let count = CountBad { n: self.n, len: self.len(from), ..Default::default() };
+        let caps = *b.caps();
+        let calls = count.calls(&caps, self.reg(from), self.bufs[self.externals.bad]);
+        calls.into_iter().for_each(|c| b.call("count_bad", c, None));
     }
 }
 

@@ -9,14 +9,19 @@
 
 mod check;
 mod evaluate;
+mod executable;
 mod expression;
 mod lower;
 mod numbers;
+mod output;
+mod pace;
 mod run;
 
 pub use check::BadOrigin;
 pub use evaluate::evaluate;
-pub use run::{Batch, Executable, Pixels, Run, Status};
+pub use executable::{Batch, Executable};
+pub use output::{image_bytes, texture, tight, Drawn, Kept, Outputs, Source};
+pub use run::{Run, Status, Turn};
 
 use crate::graph::{Graph, GraphError};
 

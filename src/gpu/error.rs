@@ -66,6 +66,22 @@ pub enum GpuError {
         /// How large it is.
         bytes: u64,
     },
+    /// The budget of memory is used up: use a smaller batch or a larger budget.
+    #[error(
+        "{what} needs {} more, and {} of the {} that the engine may have are taken: \
+         use a smaller --batch or a larger memory budget",
+        size(*bytes), size(*used), size(*limit)
+    )]
+    Budget {
+        /// What was to be allocated.
+        what: String,
+        /// Its bytes.
+        bytes: u64,
+        /// Bytes in use.
+        used: u64,
+        /// The budget in bytes.
+        limit: u64,
+    },
     /// The device was lost: the job must be started again on a new device.
     #[error("the GPU device was lost ({0}): open it again and restart the job")]
     Lost(String),
@@ -85,5 +101,14 @@ pub enum GpuError {
 impl From<crate::kernels::reflect::ShaderError> for GpuError {
     fn from(e: crate::kernels::reflect::ShaderError) -> Self {
         GpuError::Internal(e.to_string())
+    }
+}
+
+/// Bytes for a person.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..=9_999 => format!("{bytes} bytes"),
+        10_000..=9_999_999 => format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64),
+        _ => format!("{} MiB", bytes >> 20),
     }
 }

@@ -3,6 +3,7 @@
 use super::{Gpu, GpuError};
 use crate::kernels::reflect::{reflection, Reflection};
 use crate::kernels::{Kernel, Variant};
+use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
 /// A pipeline with its layout and what its shader declares.
@@ -12,6 +13,8 @@ pub struct CompiledKernel {
     pub reflection: Arc<Reflection>,
     pub(super) pipeline: wgpu::ComputePipeline,
     pub(super) layout: wgpu::BindGroupLayout,
+    /// Whether it has run once: some drivers compile at the first dispatch.
+    pub(super) warm: AtomicBool,
 }
 
 impl CompiledKernel {
@@ -32,7 +35,8 @@ impl CompiledKernel {
             count: None,
             ty: wgpu::BindingType::Buffer {
                 ty,
-                has_dynamic_offset: false,
+                // Whole dispatches and parts of them differ in where their parameters lie.
+                has_dynamic_offset: ty == wgpu::BufferBindingType::Uniform,
                 min_binding_size: wgpu::BufferSize::new(size),
             },
         };
@@ -69,7 +73,8 @@ impl CompiledKernel {
                 },
                 cache: None,
             });
-            CompiledKernel { pipeline, layout, reflection: reflection.clone() }
+            let warm = AtomicBool::new(false);
+            CompiledKernel { pipeline, layout, reflection: reflection.clone(), warm }
         })
     }
 }

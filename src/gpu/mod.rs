@@ -5,15 +5,23 @@ mod adapters;
 mod described;
 mod error;
 mod kernel;
+mod memory;
+mod readback;
 mod record;
+mod scope;
+mod texture;
+mod ticket;
 
 pub use adapters::{caps, choose, list, Found, Options};
 pub use described::{Described, Rates, DESCRIBED};
 pub use error::GpuError;
 pub use kernel::CompiledKernel;
-pub use record::{BoundDispatch, Slice};
+pub use memory::Claim;
+pub use readback::Readback;
+pub use record::{BoundDispatch, Parameters, Part, Slice};
+pub use texture::{copy_layer, row_pitch};
+pub use ticket::Ticket;
 
-use crate::clock::Instant;
 use crate::kernels::{Caps, Kernel, Variant};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,6 +47,10 @@ struct Inner {
     kernels: Mutex<HashMap<(usize, usize), Arc<CompiledKernel>>>,
     lost: Arc<AtomicBool>,
     meter: Meter,
+    budget: Arc<memory::Budget>,
+    watch: ticket::Watch,
+    #[cfg(target_arch = "wasm32")]
+    pending: scope::Pending,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +130,7 @@ impl Gpu {
         let info = device.adapter_info();
         let caps = adapters::caps(&info, device.features());
         let limits = device.limits();
+        let budget = memory::default_limit(&info);
         let inner = Arc::new(Inner {
             device,
             queue,
@@ -127,8 +140,14 @@ impl Gpu {
             kernels: Mutex::default(),
             lost,
             meter: Meter::default(),
+            budget: Arc::default(),
+            watch: ticket::Watch::default(),
+            #[cfg(target_arch = "wasm32")]
+            pending: scope::Pending::default(),
         });
-        Gpu(inner, None)
+        let gpu = Gpu(inner, None);
+        gpu.set_memory_budget(budget);
+        gpu
     }
 
     /// The same device with counters of its own, from zero: two users of one
@@ -241,88 +260,34 @@ impl Gpu {
         self.0.queue.write_buffer(buffer, offset, data);
     }
 
-    /// Submits commands.
+    /// Submits commands; the ticket tells when they are done.
     ///
     /// # Errors
     /// The device is lost, or the commands are wrong (a bug).
-    pub fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<wgpu::SubmissionIndex, GpuError> {
+    pub fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<Ticket, GpuError> {
         self.count(|m| &m.submissions, 1);
         let index = self.scoped("submit", 0, |_| self.0.queue.submit([encoder.finish()]))?;
         self.alive()?;
-        Ok(index)
+        self.0.watch.ticket(&self.0.device, &self.0.queue, index, DEADLINE)
     }
 
-    /// Waits until a submission is done, at most until `deadline`.
+    /// Waits until a submission is done, at most until [`DEADLINE`].
     ///
     /// # Errors
     /// Timeout or a lost device.
-    pub fn wait(&self, index: wgpu::SubmissionIndex, deadline: Duration) -> Result<(), GpuError> {
-        let poll = wgpu::PollType::Wait { submission_index: Some(index), timeout: Some(deadline) };
-        match self.0.device.poll(poll) {
-            Ok(_) => self.alive(),
-            Err(wgpu::PollError::Timeout) => Err(GpuError::Timeout { what: "its submitted work", deadline }),
-            Err(e) => Err(GpuError::Lost(e.to_string())),
+    pub fn wait(&self, ticket: &Ticket) -> Result<(), GpuError> {
+        match ticket.wait(DEADLINE)? {
+            Some(_) => self.alive(),
+            None => Err(GpuError::Timeout { what: "its submitted work", deadline: DEADLINE }),
         }
-    }
-
-    /// Maps `bytes` of a `MAP_READ` buffer, waits for them and copies them out.
-    ///
-    /// # Errors
-    /// Timeout or a lost device.
-    pub fn read(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>, GpuError> {
-        self.count(|m| &m.maps, 1);
-        self.count(|m| &m.bytes_down, bytes);
-        let (send, receive) = std::sync::mpsc::channel();
-        buffer.map_async(wgpu::MapMode::Read, 0..bytes, move |r| {
-            let _ = send.send(r);
-        });
-        let start = Instant::now();
-        loop {
-            match receive.try_recv() {
-                Ok(Ok(())) => break,
-                Ok(Err(e)) => return Err(GpuError::Lost(e.to_string())),
-                Err(_) if start.elapsed() > DEADLINE => {
-                    return Err(GpuError::Timeout { what: "the readback", deadline: DEADLINE })
-                }
-                Err(_) => {
-                    let poll = wgpu::PollType::Wait { submission_index: None, timeout: Some(DEADLINE) };
-                    self.0.device.poll(poll).map_err(|e| GpuError::Lost(e.to_string()))?;
-                    self.alive()?;
-                }
-            }
-        }
-        let view = buffer.get_mapped_range(0..bytes).map_err(|e| GpuError::Internal(e.to_string()))?;
-        let data = view.to_vec();
-        drop(view);
-        buffer.unmap();
-        Ok(data)
     }
 
     /// Fails where the device is known to be lost.
-    fn alive(&self) -> Result<(), GpuError> {
+    pub(crate) fn alive(&self) -> Result<(), GpuError> {
         if self.0.lost.load(Ordering::SeqCst) {
             return Err(GpuError::Lost("the driver reported it".into()));
         }
         Ok(())
-    }
-
-    /// Runs wgpu calls so that their errors become ours.
-    fn scoped<T>(&self, what: &str, bytes: u64, f: impl FnOnce(&wgpu::Device) -> T) -> Result<T, GpuError> {
-        let device = &self.0.device;
-        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
-        let made = f(device);
-        let internal = pollster::block_on(internal.pop());
-        let memory = pollster::block_on(memory.pop());
-        let validation = pollster::block_on(validation.pop());
-        if memory.is_some() {
-            return Err(GpuError::OutOfMemory { what: what.to_string(), bytes });
-        }
-        match validation.or(internal) {
-            Some(e) => Err(GpuError::Internal(format!("{what}: {e}"))),
-            None => Ok(made),
-        }
     }
 }
 

@@ -1,7 +1,8 @@
-//! From a call with resources to a dispatch with bind groups.
+//! From a call with resources to a dispatch with a bind group.
 
 use super::{CompiledKernel, Gpu, GpuError};
 use crate::kernels::Call;
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 /// Part of a buffer.
@@ -15,46 +16,102 @@ pub struct Slice {
     pub size: u64,
 }
 
-/// A dispatch ready to be recorded any number of times.
+/// A dispatch ready to be recorded any number of times, whole or in parts.
 #[derive(Debug)]
 pub struct BoundDispatch {
     kernel: Arc<CompiledKernel>,
     group: wgpu::BindGroup,
-    count: [u32; 2],
+    offset: u32,
+    groups: u32,
+    /// The most workgroups of a dimension.
+    max: u32,
+}
+
+/// Some of a dispatch's workgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The first.
+    pub base: u32,
+    /// How many.
+    pub groups: u32,
+}
+
+/// Parameters of many dispatches in one buffer, with some places for those of
+/// parts, which are written anew for each submission.
+#[derive(Debug)]
+pub struct Parameters {
+    buffer: wgpu::Buffer,
+    words: Vec<u8>,
+    stride: usize,
+    spare: usize,
+}
+
+/// Places for parts: a submission begins with the rest of a dispatch and ends with
+/// the beginning of another. One more stays zero: no group of a dispatch with these
+/// parameters has anything to do.
+const SPARE: usize = 3;
+
+impl Parameters {
+    /// Room for the calls.
+    ///
+    /// # Errors
+    /// As [`Gpu::kernel`] and [`Gpu::buffer`].
+    pub fn new<'a, B: 'a>(
+        gpu: &Gpu,
+        calls: impl Iterator<Item = &'a Call<B>>,
+    ) -> Result<Parameters, GpuError> {
+        let align = gpu.limits().min_uniform_buffer_offset_alignment as usize;
+        let (mut size, mut stride) = (0, align);
+        for call in calls {
+            let kernel = gpu.kernel(call.kernel, call.variant)?;
+            let one = (kernel.reflection.uniform_size as usize).next_multiple_of(align);
+            size += one;
+            stride = stride.max(one);
+        }
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let buffer = gpu.buffer("parameters", (size + SPARE * stride) as u64, usage)?;
+        Ok(Parameters { buffer, words: Vec::with_capacity(size), stride, spare: size })
+    }
+
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        self.buffer.size()
+    }
+
+    /// Sends everything that was bound.
+    pub fn upload(&mut self, gpu: &Gpu) {
+        self.words.resize(self.words.len().next_multiple_of(4), 0);
+        gpu.write(&self.buffer, 0, &self.words);
+    }
+
+    /// Appends bytes; returns where they lie.
+    fn push(&mut self, align: usize, bytes: &[u8]) -> u32 {
+        self.words.resize(self.words.len().next_multiple_of(align), 0);
+        let offset = self.words.len();
+        self.words.extend_from_slice(bytes);
+        offset as u32
+    }
+
+    fn spare(&self, place: usize) -> u32 {
+        (self.spare + place.min(SPARE - 1) * self.stride) as u32
+    }
 }
 
 impl Gpu {
-    /// Bytes of uniform that a call needs, aligned so that calls can share a buffer.
-    ///
-    /// # Errors
-    /// As [`Gpu::kernel`].
-    pub fn uniform_stride<B>(&self, call: &Call<B>) -> Result<u64, GpuError> {
-        let align = u64::from(self.limits().min_uniform_buffer_offset_alignment);
-        let kernel = self.kernel(call.kernel, call.variant)?;
-        Ok(u64::from(kernel.reflection.uniform_size).next_multiple_of(align))
-    }
-
-    /// Binds a call: its parameters are appended to `uniforms` (to be written to
-    /// `uniform_buffer` by the caller before the first submission).
+    /// Binds a call; its parameters are appended to `parameters`, which the caller
+    /// uploads before the first submission.
     ///
     /// # Errors
     /// A binding larger than the adapter allows, or a call that does not fit its
     /// kernel (a bug).
-    pub fn bind(
-        &self,
-        call: &Call<Slice>,
-        uniform_buffer: &wgpu::Buffer,
-        uniforms: &mut Vec<u8>,
-    ) -> Result<BoundDispatch, GpuError> {
+    pub fn bind(&self, call: &Call<Slice>, parameters: &mut Parameters) -> Result<BoundDispatch, GpuError> {
         let kernel = self.kernel(call.kernel, call.variant)?;
         let name = format!("{}/{}", call.kernel.name, call.variant.name);
         let internal = |what: String| GpuError::Internal(format!("{name}: {what}"));
         let groups = u32::try_from(call.groups).map_err(|_| internal("too many workgroups".into()))?;
         let params = kernel.reflection.pack(groups, 0, &call.params).map_err(internal)?;
         let align = self.limits().min_uniform_buffer_offset_alignment as usize;
-        uniforms.resize(uniforms.len().next_multiple_of(align), 0);
-        let offset = uniforms.len() as u64;
-        uniforms.extend_from_slice(&params);
+        let offset = parameters.push(align, &params);
 
         let max = self.limits().max_storage_buffer_binding_size;
         let mut entries = Vec::with_capacity(kernel.reflection.storage.len() + 1);
@@ -72,8 +129,11 @@ impl Gpu {
         if call.bindings.len() != kernel.reflection.storage.len() {
             return Err(internal("a binding that the shader does not have".into()));
         }
-        let uniform =
-            Slice { buffer: uniform_buffer.clone(), offset, size: u64::from(kernel.reflection.uniform_size) };
+        let uniform = Slice {
+            buffer: parameters.buffer.clone(),
+            offset: 0,
+            size: u64::from(kernel.reflection.uniform_size),
+        };
         entries
             .push(wgpu::BindGroupEntry { binding: kernel.reflection.uniform, resource: binding(&uniform) });
         let group = self.scoped(&name, 0, |device| {
@@ -83,18 +143,8 @@ impl Gpu {
                 entries: &entries,
             })
         })?;
-        let count = self.fold(groups);
-        Ok(BoundDispatch { kernel, group, count })
-    }
-
-    /// Folds a number of groups into x and y within the limit of a dimension.
-    fn fold(&self, groups: u32) -> [u32; 2] {
         let max = self.limits().max_compute_workgroups_per_dimension;
-        if groups <= max {
-            return [groups, 1];
-        }
-        let y = groups.div_ceil(max);
-        [groups.div_ceil(y), y]
+        Ok(BoundDispatch { kernel, group, offset, groups, max })
     }
 
     /// An encoder.
@@ -112,13 +162,61 @@ fn binding(slice: &Slice) -> wgpu::BindingResource<'_> {
 }
 
 impl BoundDispatch {
+    /// Workgroups.
+    pub fn groups(&self) -> u32 {
+        self.groups
+    }
+
     /// Records the dispatch. Zero groups record nothing.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
-        if self.count[0] == 0 {
+        self.dispatch(pass, self.offset, self.groups);
+    }
+
+    /// Records a part of it. Each part of a submission has another `place`, 0 or 1.
+    pub fn record_part(
+        &self,
+        gpu: &Gpu,
+        parameters: &Parameters,
+        place: usize,
+        part: Part,
+        pass: &mut wgpu::ComputePass<'_>,
+    ) {
+        let size = self.kernel.reflection.uniform_size as usize;
+        let mut words = parameters.words[self.offset as usize..][..size].to_vec();
+        // A folded part has more groups than it needs: those past its end must not run.
+        words[..4].copy_from_slice(&(part.base + part.groups).to_le_bytes());
+        words[4..8].copy_from_slice(&part.base.to_le_bytes());
+        let offset = parameters.spare(place);
+        gpu.write(&parameters.buffer, offset.into(), &words);
+        self.dispatch(pass, offset, part.groups);
+    }
+
+    /// Records a dispatch that does nothing, if the kernel never ran before: then
+    /// drivers that compile at the first dispatch have done so.
+    pub fn warm(&self, parameters: &Parameters, pass: &mut wgpu::ComputePass<'_>) -> bool {
+        let first = !self.kernel.warm.swap(true, Ordering::Relaxed);
+        if first {
+            self.dispatch(pass, parameters.spare(SPARE - 1), 1);
+        }
+        first
+    }
+
+    fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, offset: u32, groups: u32) {
+        if groups == 0 {
             return;
         }
+        let (x, y) = fold(groups, self.max);
         pass.set_pipeline(&self.kernel.pipeline);
-        pass.set_bind_group(0, &self.group, &[]);
-        pass.dispatch_workgroups(self.count[0], self.count[1], 1);
+        pass.set_bind_group(0, &self.group, &[offset]);
+        pass.dispatch_workgroups(x, y, 1);
     }
+}
+
+/// Folds a number of groups into x and y within the limit of a dimension.
+fn fold(groups: u32, max: u32) -> (u32, u32) {
+    if groups <= max {
+        return (groups, 1);
+    }
+    let y = groups.div_ceil(max);
+    (groups.div_ceil(y), y)
 }

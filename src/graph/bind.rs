@@ -2,25 +2,34 @@
 
 use super::plan::{Buf, Plan};
 use super::GraphError;
-use crate::gpu::{BoundDispatch, Gpu, Slice};
+use crate::gpu::{BoundDispatch, Claim, Gpu, Parameters, Part, Slice};
 use crate::kernels::Call;
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Weights on a device, shared by all plans of a model.
 #[derive(Debug, Default)]
-pub struct WeightStore(Mutex<HashMap<String, Slice>>);
+pub struct WeightStore {
+    known: Mutex<HashMap<String, (Slice, Claim)>>,
+    /// Held while a weight is read and packed, so that no two threads do it twice.
+    loading: Mutex<()>,
+}
 
 impl WeightStore {
     /// Bytes of all weights in all layouts.
     pub fn bytes(&self) -> u64 {
-        self.lock().values().map(|s| s.size).sum()
+        lock(&self.known).values().map(|s| s.0.size).sum()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Slice>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn get(&self, key: &str) -> Option<Slice> {
+        lock(&self.known).get(key).map(|s| s.0.clone())
     }
+}
+
+/// What a panicking thread leaves behind is whole: entries are only added.
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A plan ready to run.
@@ -29,9 +38,12 @@ pub struct BoundPlan {
     dispatches: Vec<BoundDispatch>,
     labels: Vec<String>,
     results: Vec<Option<(Slice, usize)>>,
+    costs: Vec<f64>,
     segments: Vec<Range<usize>>,
+    parameters: Parameters,
     /// Bytes of intermediates and parameters, without weights.
     pub bytes: u64,
+    _claim: Claim,
 }
 
 impl Plan {
@@ -39,7 +51,7 @@ impl Plan {
     ///
     /// # Errors
     /// Weights that cannot be read, memory, limits.
-    pub fn bind(
+    pub async fn bind(
         self,
         gpu: &Gpu,
         store: &WeightStore,
@@ -50,6 +62,7 @@ impl Plan {
         if externals.len() != self.externals.len() {
             return Err(GraphError::Internal("externals do not match the plan".into()));
         }
+        let claim = gpu.claim(&format!("a plan for {} images", self.n), self.layout.buffers.iter().sum())?;
         let storage = U::STORAGE | U::COPY_SRC | U::COPY_DST;
         let arenas = self
             .layout
@@ -61,6 +74,7 @@ impl Plan {
         let mut weights = Vec::with_capacity(self.weights.len());
         for (i, w) in self.weights.into_iter().enumerate() {
             progress(i, total);
+            gpu.breathe().await;
             weights.push(upload(gpu, store, w.key, w.make)?);
         }
         let slice = |buf: Buf| match buf {
@@ -72,15 +86,13 @@ impl Plan {
                 Slice { buffer: arenas[place.buffer].clone(), offset: place.offset, size }
             }
         };
-        let mut size = 0;
-        for c in &self.calls {
-            size += gpu.uniform_stride(&c.call)?;
-        }
-        let uniform_buffer = gpu.buffer("parameters", size, U::UNIFORM | U::COPY_DST)?;
-        let mut uniforms = Vec::with_capacity(size as usize);
+        let mut parameters = Parameters::new(gpu, self.calls.iter().map(|c| &c.call))?;
+        let mut costs = Vec::with_capacity(self.calls.len());
         let (mut dispatches, mut labels, mut results) = (Vec::new(), Vec::new(), Vec::new());
         for (i, planned) in self.calls.into_iter().enumerate() {
             progress(weights.len() + i, total);
+            gpu.breathe().await;
+            costs.push(planned.cost());
             let c = planned.call;
             let call = Call {
                 kernel: c.kernel,
@@ -89,19 +101,24 @@ impl Plan {
                 params: c.params,
                 groups: c.groups,
             };
-            dispatches.push(gpu.bind(&call, &uniform_buffer, &mut uniforms)?);
+            dispatches.push(gpu.bind(&call, &mut parameters)?);
             labels.push(planned.label);
             results.push(planned.result.map(|(b, len)| (slice(b), len)));
         }
-        uniforms.resize(uniforms.len().next_multiple_of(4), 0);
-        gpu.write(&uniform_buffer, 0, &uniforms);
-        Ok(BoundPlan {
+        parameters.upload(gpu);
+        let plan = BoundPlan {
             dispatches,
             labels,
             results,
+            costs,
             segments: self.segments.into_iter().map(|s| s.1).collect(),
-            bytes: self.layout.buffers.iter().sum::<u64>() + size,
-        })
+            bytes: self.layout.buffers.iter().sum::<u64>() + parameters.bytes(),
+            parameters,
+            _claim: claim,
+        };
+        plan.warm(gpu).await?;
+        progress(total, total);
+        Ok(plan)
     }
 }
 
@@ -111,8 +128,12 @@ fn upload(
     key: String,
     make: impl FnOnce() -> Result<Vec<u8>, GraphError>,
 ) -> Result<Slice, GraphError> {
-    if let Some(found) = store.lock().get(&key) {
-        return Ok(found.clone());
+    if let Some(found) = store.get(&key) {
+        return Ok(found);
+    }
+    let _loading = lock(&store.loading);
+    if let Some(found) = store.get(&key) {
+        return Ok(found);
     }
     let mut bytes = make()?;
     bytes.resize(bytes.len().max(4).next_multiple_of(32), 0);
@@ -121,20 +142,46 @@ fn upload(
         let what = format!("weight `{}`", key.split('@').next().unwrap_or(&key));
         return Err(gpu.limit(&what, "max_storage_buffer_binding_size", size, max).into());
     }
+    let claim = gpu.claim(&format!("weight `{}`", key.split('@').next().unwrap_or(&key)), size)?;
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
     let buffer = gpu.buffer(&key, bytes.len() as u64, usage)?;
     gpu.write(&buffer, 0, &bytes);
     let slice = Slice { buffer, offset: 0, size: bytes.len() as u64 };
-    store.lock().insert(key, slice.clone());
+    lock(&store.known).insert(key, (slice.clone(), claim));
     Ok(slice)
 }
 
 impl BoundPlan {
+    /// Runs every kernel that never ran on this device once, over nothing: drivers
+    /// that compile at the first dispatch do it now.
+    async fn warm(&self, gpu: &Gpu) -> Result<(), GraphError> {
+        let mut encoder = gpu.encoder();
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        let cold = self.dispatches.iter().filter(|d| d.warm(&self.parameters, &mut pass)).count();
+        drop(pass);
+        if cold > 0 {
+            gpu.submit(encoder)?.await?;
+        }
+        Ok(())
+    }
+
     /// Records a segment into a pass.
     pub fn record(&self, segment: usize, pass: &mut wgpu::ComputePass<'_>) {
         for d in &self.dispatches[self.segments[segment].clone()] {
             d.record(pass);
         }
+    }
+
+    /// Records a part of a dispatch; each part of a submission has another `place`, 0 or 1.
+    pub fn record_part(
+        &self,
+        gpu: &Gpu,
+        i: usize,
+        place: usize,
+        part: Part,
+        pass: &mut wgpu::ComputePass<'_>,
+    ) {
+        self.dispatches[i].record_part(gpu, &self.parameters, place, part, pass);
     }
 
     /// The dispatches of a segment.
@@ -146,5 +193,10 @@ impl BoundPlan {
     /// where it completes an op.
     pub fn call(&self, i: usize) -> (&BoundDispatch, &str, Option<&(Slice, usize)>) {
         (&self.dispatches[i], &self.labels[i], self.results[i].as_ref())
+    }
+
+    /// About how long each dispatch takes, in multiply-adds.
+    pub fn costs(&self) -> &[f64] {
+        &self.costs
     }
 }

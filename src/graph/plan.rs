@@ -50,8 +50,17 @@ pub struct PlannedCall {
     /// The buffer that holds the op's result after this call, and floats per
     /// image in it; `None` for calls that fill scratch.
     pub result: Option<(Buf, usize)>,
+    /// Multiply-adds of the op for all images, told by the call that completes it.
+    pub macs: u64,
     /// The node of the network that it belongs to; `None` outside of networks.
     pub node: Option<usize>,
+}
+
+impl PlannedCall {
+    /// About how long it takes, in multiply-adds: a first guess until it is measured.
+    pub fn cost(&self) -> f64 {
+        self.macs as f64 + 256.0 * self.call.groups as f64 + 2e4
+    }
 }
 
 type Make = Box<dyn FnOnce() -> Result<Vec<u8>, GraphError> + Send>;
@@ -148,7 +157,8 @@ impl Builder {
 
     /// Appends a call; `result` as in [`PlannedCall`].
     pub fn call(&mut self, label: &str, call: Call<Buf>, result: Option<(Buf, usize)>) {
-        self.calls.push(PlannedCall { call, label: label.to_string(), result, node: self.node });
+        let node = self.node;
+        self.calls.push(PlannedCall { call, label: label.to_string(), result, macs: 0, node });
     }
 
     /// An intermediate of `len` floats.
@@ -368,7 +378,11 @@ impl Lower<'_> {
         let label = self.label();
         let writes = call.bindings.iter().any(|(_, b)| *b == self.output);
         let result = writes.then(|| (self.output, self.output_shape().len()));
-        self.builder.call(&label, call, result);
+        let shapes: Vec<Shape> = self.node.inputs.iter().map(|t| self.graph.shape(*t)).collect();
+        let macs = if writes { self.node.op.macs(&shapes, self.output_shape()) } else { 0 };
+        let macs = macs.saturating_mul(self.builder.n as u64);
+        let node = self.builder.node;
+        self.builder.calls.push(PlannedCall { call, label, result, macs, node });
     }
 
     /// Appends calls of this op.

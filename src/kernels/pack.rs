@@ -12,33 +12,36 @@ pub static COUNT_BAD: Kernel =
 
 const ONLY: &[Variant] = &[Variant { name: "only", defines: &[], needs: Needs::NONE }];
 
-/// `[n, pixels, c]` in -1 ..= 1 to RGBA8 words: `(x / 2 + 1 / 2) 255` clamped and
-/// rounded half up (as torchvision's `save_image`). One or two channels show the
+/// `[rows, w, c]` in -1 ..= 1 to rows of RGBA8 words: `(x / 2 + 1 / 2) 255` clamped
+/// and rounded half up (as torchvision's `save_image`). One or two channels show the
 /// first as grey, more than four the first three; NaN is 0.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pack {
-    /// Images.
-    pub n: usize,
-    /// Pixels per image.
-    pub pixels: usize,
+    /// Rows of all images.
+    pub rows: usize,
+    /// Pixels of a row.
+    pub w: usize,
     /// Channels.
     pub c: usize,
+    /// Words from one row to the next, at least `w`; what lies between stays.
+    pub pitch: usize,
 }
 
 impl Pack {
-    /// `dst` is a word per pixel, red in its low byte; `bad` one per image, the
-    /// count of infinite or NaN numbers.
-    pub fn calls<B: Clone>(&self, caps: &Caps, x: B, dst: B, bad: B) -> Vec<Call<B>> {
-        let total = self.n * self.pixels;
-        let params = vec![("total", total.into()), ("c", self.c.into())];
-        let bindings = vec![("x", x.clone()), ("dst", dst)];
-        let mut calls = Call::new(&KERNEL, KERNEL.pick(caps, |_| true), bindings, params, div_up(total, 64));
-        let count = CountBad { n: self.n, len: self.pixels * self.c, ..Default::default() };
-        calls.extend(count.calls(caps, x, bad));
-        calls
+    /// `dst` is a word per pixel, red in its low byte.
+    pub fn calls<B: Clone>(&self, caps: &Caps, x: B, dst: B) -> Vec<Call<B>> {
+        let total = self.rows * self.w;
+        let params = vec![
+            ("total", total.into()),
+            ("w", self.w.into()),
+            ("c", self.c.into()),
+            ("pitch", self.pitch.into()),
+        ];
+        let bindings = vec![("x", x), ("dst", dst)];
+        Call::new(&KERNEL, KERNEL.pick(caps, |_| true), bindings, params, div_up(total, 64))
     }
 
-    /// The words. A byte may differ by one where the product is within 1e-5 of a half.
+    /// The words, zeros between rows. A byte may differ by one where the product is within 1e-5 of a half.
     pub fn reference(&self, x: &[f32]) -> Vec<u32> {
         let byte = |v: f32| ((f64::from(v) * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0 + 0.5).floor() as u32;
         let word = |p: &[f32]| {
@@ -46,7 +49,13 @@ impl Pack {
             let a = if self.c == 4 { byte(p[3]) } else { 255 };
             r | g << 8 | b << 16 | a << 24
         };
-        x.chunks_exact(self.c).map(word).collect()
+        let words = x.chunks_exact(self.c).map(word).collect::<Vec<_>>();
+        let mut rows = Vec::with_capacity(self.rows * self.pitch);
+        for row in words.chunks_exact(self.w) {
+            rows.extend_from_slice(row);
+            rows.resize(rows.len() + self.pitch - self.w, 0);
+        }
+        rows
     }
 }
 

@@ -40,6 +40,14 @@ pub enum PipelineError {
         /// What is wrong and what to do.
         what: String,
     },
+    /// The job was stopped by its [`Canceller`](super::Canceller).
+    #[error("the job was cancelled with {images} of {count} images drawn; take() hands these over")]
+    Cancelled {
+        /// Images that are drawn.
+        images: usize,
+        /// Images that were asked for.
+        count: usize,
+    },
     /// Planning or running failed.
     #[error(transparent)]
     Engine(#[from] crate::engine::EngineError),

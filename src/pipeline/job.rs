@@ -1,24 +1,26 @@
 //! Drawing images: a job goes through its batches chunk by chunk.
 
-use super::{Pipeline, PipelineError, Sample};
+use super::album::{Album, Tensors};
+use super::{batch, Pipeline, PipelineError, Progress, Report, Sample};
 use crate::clock::Instant;
 use crate::diffusion::program::Program;
-use crate::engine::{Batch, EngineError, Executable, Run};
-use crate::gpu::{Gpu, GpuError};
-use crate::graph::GraphError;
+use crate::engine::{Batch, EngineError, Executable, Run, Status, Turn};
+use crate::gpu::{Gpu, GpuError, Ticket, DEADLINE};
 use crate::kernels::noise::noise_hash;
 use image::RgbImage;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The time that a chunk of submissions should take where the caller gives none.
 const CHUNK: Duration = Duration::from_millis(100);
-/// What a batch that nobody asked for may take on the device, in bytes.
-const BATCH_BYTES: u64 = 2 << 30;
-/// And how many images: past these an adapter of the kind gains nothing.
-const BATCH_GPU: usize = 64;
-const BATCH_CPU: usize = 16;
 
 /// A run of a sampler: some images, drawn batch by batch.
+///
+/// A job may be left alone, continued on another thread or dropped at any time; what
+/// it submitted ends by itself.
+#[derive(Debug)]
 pub struct Job {
     pipeline: Pipeline,
     options: Sample,
@@ -27,79 +29,48 @@ pub struct Job {
     run: Option<Run>,
     batch: usize,
     batches: usize,
-    images: Vec<RgbImage>,
-    start: Instant,
+    album: Album,
+    start: Option<Instant>,
     seconds: f64,
     gpu: Gpu,
-    drawn: usize,
+    preview: Option<wgpu::Texture>,
+    cancelled: Canceller,
+    notes: Vec<String>,
 }
 
-/// How far a job is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Progress {
-    /// Images that are finished.
-    pub images: usize,
-    /// Images in all.
-    pub count: usize,
-    /// Steps of the current batch that are submitted.
-    pub step: usize,
-    /// Steps of a batch.
-    pub steps: usize,
-    fraction: f64,
-}
+/// Stops a job, from any thread.
+#[derive(Clone, Debug, Default)]
+pub struct Canceller(Arc<AtomicBool>);
 
-impl Progress {
-    /// From 0 to 1, over all batches.
-    pub fn fraction(&self) -> f64 {
-        self.fraction
+impl Canceller {
+    /// The job submits nothing more: its next call returns [`PipelineError::Cancelled`].
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was called.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
     }
 }
 
-/// What a job did.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Report {
-    /// The adapter's name.
-    pub adapter: String,
-    /// Its backend.
-    pub backend: String,
-    /// The model's name.
-    pub model: String,
-    /// The sampler's name.
-    pub sampler: &'static str,
-    /// Images drawn.
-    pub images: usize,
-    /// Batches that took.
-    pub batches: usize,
-    /// Images of a batch.
-    pub batch: usize,
-    /// Steps of the sampler.
-    pub steps: usize,
-    /// Network evaluations per image.
-    pub nfe: usize,
-    /// Seconds of sampling, from the first submission to the last image read.
-    pub seconds: f64,
-    /// Command submissions.
-    pub submissions: u64,
-    /// Buffers mapped for reading: one per batch.
-    pub maps: u64,
-    /// Of these, maps that only looked at the state of a running loop.
-    pub status_maps: u64,
-    /// Bytes sent to the device, weights included.
-    pub bytes_up: u64,
-    /// Bytes read back.
-    pub bytes_down: u64,
-    /// The seed.
-    pub seed: u64,
-    /// FNV-1a of the first 4096 noise numbers of image 0 with this seed: equal on
-    /// every machine.
-    pub noise_hash: String,
+/// What a job did when it was its turn.
+enum Went {
+    /// Nothing is left.
+    Done,
+    /// Work was submitted, or a batch came to its end.
+    On,
+    /// There is no room for more work before this.
+    Wait(Ticket),
+    /// An image of the batch has values that are no numbers.
+    Bad { image: usize, count: u32 },
 }
 
 impl Job {
-    pub(super) fn new(
-        pipeline: Pipeline,
+    pub(super) async fn new(
+        pipeline: &Pipeline,
         options: &Sample,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: impl FnMut(usize, usize),
     ) -> Result<Job, PipelineError> {
         let refuse = |option, what: &str| PipelineError::Option { option, what: what.into() };
         if options.count == 0 {
@@ -113,60 +84,64 @@ impl Job {
         }
         let gpu = pipeline.gpu().metered();
         let program = pipeline.program(options)?;
-        pipeline.0.classes.label(&options.class, options.first_index)?;
-        let exe = plan(&pipeline, &gpu, &program, options, progress)?;
-        let batches = options.count.div_ceil(exe.n());
+        let inner = &pipeline.0;
+        inner.classes.label(&options.class, options.first_index)?;
+        let plan = batch::plan(&gpu, &inner.model, &inner.weights, &program, options, progress);
+        let (exe, note) = plan.await?;
         Ok(Job {
-            pipeline,
+            pipeline: pipeline.clone(),
             options: options.clone(),
             program,
-            exe,
             run: None,
             batch: 0,
-            batches,
-            images: Vec::new(),
-            start: Instant::now(),
+            batches: options.count.div_ceil(exe.n()),
+            album: Album::new(exe.shape()),
+            exe,
+            start: None,
             seconds: 0.0,
             gpu,
-            drawn: 0,
+            preview: None,
+            cancelled: Canceller::default(),
+            notes: note.into_iter().collect(),
         })
     }
 
     /// Submits work for about `budget` and returns how far the job is; `None` when
-    /// all images are there. Between the first dispatch of a batch and its last,
-    /// nothing is read back.
+    /// all images are there.
+    ///
+    /// No more than `budget` is under way beyond what runs, and a dispatch that takes
+    /// longer is cut. Where enough is under way already, this waits for it, but no
+    /// longer than `budget`: a call may then have submitted nothing. Between the first
+    /// dispatch of a batch and its last, nothing is read back.
     ///
     /// # Errors
-    /// A lost device, a timeout, or a result that is not a number.
+    /// A lost device, a timeout, a cancelled job, or a result that is not a number.
     pub fn advance(&mut self, budget: Duration) -> Result<Option<Progress>, PipelineError> {
-        if self.batch >= self.batches {
-            return Ok(None);
-        }
-        let mut run = match self.run.take() {
-            Some(run) => run,
-            None => {
-                if self.batch == 0 {
-                    self.start = Instant::now();
-                }
-                self.exe.start(&self.inputs()?)?
+        self.turn_within(budget, budget)
+    }
+
+    /// [`Job::advance`] that never waits: for a thread that has other things to do.
+    ///
+    /// # Errors
+    /// As [`Job::advance`].
+    pub fn try_advance(&mut self, budget: Duration) -> Result<Option<Progress>, PipelineError> {
+        self.turn_within(budget, Duration::ZERO)
+    }
+
+    /// [`Job::advance`] for an executor: awaits that there is room for `budget`.
+    ///
+    /// # Errors
+    /// As [`Job::advance`].
+    pub async fn advance_async(&mut self, budget: Duration) -> Result<Option<Progress>, PipelineError> {
+        self.gpu.settle().await?;
+        loop {
+            match self.turn(budget)? {
+                Went::Done => return Ok(None),
+                Went::On => return Ok(Some(self.progress())),
+                Went::Wait(ticket) => ticket.await.map(|_| ())?,
+                Went::Bad { image, count } => return Err(self.bad(image, count).await),
             }
-        };
-        let status = run.advance(&self.exe, budget)?;
-        if status.done {
-            self.collect(run)?;
-            self.batch += 1;
-            self.seconds = self.start.elapsed().as_secs_f64();
-        } else {
-            self.run = Some(run);
         }
-        let current = if status.done { 0.0 } else { status.fraction };
-        Ok(Some(Progress {
-            images: self.drawn,
-            count: self.options.count,
-            step: status.step,
-            steps: status.steps,
-            fraction: (self.batch as f64 + current) / self.batches as f64,
-        }))
     }
 
     /// Runs to the end.
@@ -174,22 +149,199 @@ impl Job {
     /// # Errors
     /// As [`Job::advance`].
     pub fn finish(&mut self) -> Result<(), PipelineError> {
-        while self.advance(CHUNK)?.is_some() {}
+        while self.turn_within(CHUNK, DEADLINE)?.is_some() {}
         Ok(())
     }
 
-    /// The images that are finished, in order of their indices.
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// As [`Job::advance`].
+    pub async fn finish_async(&mut self) -> Result<(), PipelineError> {
+        while self.advance_async(CHUNK).await?.is_some() {}
+        Ok(())
+    }
+
+    fn turn_within(&mut self, budget: Duration, wait: Duration) -> Result<Option<Progress>, PipelineError> {
+        let mut waited = false;
+        loop {
+            match self.turn(budget)? {
+                Went::Done => return Ok(None),
+                Went::On => return Ok(Some(self.progress())),
+                Went::Bad { image, count } => return Err(pollster::block_on(self.bad(image, count))),
+                Went::Wait(ticket) if !waited => {
+                    waited = ticket.wait(wait)?.is_none();
+                    if waited && wait >= DEADLINE {
+                        let what = "its submitted work";
+                        return Err(GpuError::Timeout { what, deadline: wait }.into());
+                    }
+                }
+                Went::Wait(_) => return Ok(Some(self.progress())),
+            }
+        }
+    }
+
+    /// Does what can be done without waiting.
+    fn turn(&mut self, budget: Duration) -> Result<Went, PipelineError> {
+        if self.cancelled.is_cancelled() {
+            self.run = None;
+            return Err(PipelineError::Cancelled { images: self.album.drawn(), count: self.options.count });
+        }
+        if self.batch >= self.batches {
+            return Ok(Went::Done);
+        }
+        if self.run.is_none() {
+            self.start.get_or_insert_with(Instant::now);
+            self.run = Some(self.exe.start(&self.inputs()?)?);
+        }
+        let Some(run) = &mut self.run else { return Ok(Went::Done) };
+        let drawn = match run.turn(&self.exe, budget)? {
+            Turn::Submitted => return Ok(Went::On),
+            Turn::Wait(ticket) => return Ok(Went::Wait(ticket)),
+            Turn::Drawn(drawn) => drawn,
+        };
+        self.run = None;
+        // The last batch may be drawn for fewer images than it has.
+        let wanted = self.exe.n().min(self.options.count - self.batch * self.exe.n());
+        if let Some(image) = drawn.bad.iter().take(wanted).position(|&b| b > 0) {
+            return Ok(Went::Bad { image, count: drawn.bad[image] });
+        }
+        self.album.add(drawn, wanted)?;
+        self.batch += 1;
+        self.seconds = self.start.map_or(0.0, |s| s.elapsed().as_secs_f64());
+        Ok(Went::On)
+    }
+
+    /// The error for an image with bad values: finds the op that made the first.
+    async fn bad(&self, image: usize, count: u32) -> PipelineError {
+        let find = async {
+            let batch = self.inputs()?;
+            let origin = self.exe.find_bad(&batch, image).await?;
+            Ok(EngineError::NotFinite { image: batch.first_index + image as u64, count, origin }.into())
+        };
+        find.await.unwrap_or_else(|e| e)
+    }
+
+    /// How far the job is.
+    pub fn progress(&self) -> Progress {
+        let idle = Status { step: 0, steps: self.program.steps.len(), fraction: 0.0 };
+        let status = self.run.as_ref().map_or(idle, |run| run.status(&self.exe));
+        Progress {
+            images: self.album.drawn(),
+            count: self.options.count,
+            step: status.step,
+            steps: status.steps,
+            fraction: (self.batch as f64 + status.fraction) / self.batches as f64,
+        }
+    }
+
+    /// A handle that stops this job from another thread.
+    pub fn canceller(&self) -> Canceller {
+        self.cancelled.clone()
+    }
+
+    /// The images, in order of their indices.
     ///
     /// # Errors
     /// As [`Job::advance`]: what is left is drawn first.
     pub fn images(&mut self) -> Result<Vec<RgbImage>, PipelineError> {
         self.finish()?;
-        Ok(self.images.clone())
+        Ok(self.album.images())
     }
 
-    /// Takes the images that are finished and not yet taken.
+    /// Takes the images that are finished and not yet taken; the job keeps nothing of them.
     pub fn take(&mut self) -> Vec<RgbImage> {
-        std::mem::take(&mut self.images)
+        self.album.take()
+    }
+
+    /// A texture with a layer for each image of `range` (0 is the job's first): RGBA8,
+    /// `rgba8unorm`, viewable as `rgba8unorm-srgb`, to be bound and copied. The images
+    /// must be drawn and not taken. Nothing is read back; the copy is submitted, not awaited.
+    ///
+    /// # Errors
+    /// A range that is not drawn, more layers than the device allows, or a lost device.
+    pub fn texture(&self, range: Range<usize>) -> Result<wgpu::Texture, PipelineError> {
+        self.album.texture(&self.gpu, range)
+    }
+
+    /// A buffer with the images of `range`: RGBA8, `[range, h, pitch]`, rows
+    /// [`row_pitch`](crate::gpu::row_pitch) bytes apart; otherwise as [`Job::texture`].
+    ///
+    /// # Errors
+    /// As [`Job::texture`].
+    pub fn buffer(&self, range: Range<usize>) -> Result<wgpu::Buffer, PipelineError> {
+        self.album.buffer(&self.gpu, range)
+    }
+
+    /// The sampler's own numbers of all images. [`Sample::outputs`] must ask for tensors.
+    ///
+    /// # Errors
+    /// As [`Job::advance`]: what is left is drawn first.
+    pub fn tensors(&mut self) -> Result<Tensors, PipelineError> {
+        if !self.options.outputs.tensors {
+            let what = "tensors were not asked for: set it before the job is made".into();
+            return Err(PipelineError::Option { option: "outputs.tensors", what });
+        }
+        self.finish()?;
+        let first_index = self.options.first_index;
+        let labels = (0..self.options.count as u64).map(|i| self.label(first_index.wrapping_add(i)));
+        Ok(Tensors {
+            values: self.album.floats().to_vec(),
+            shape: self.exe.shape(),
+            first_index,
+            labels: labels.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The class of an image, -1 for none.
+    fn label(&self, index: u64) -> Result<i64, PipelineError> {
+        let classes = &self.pipeline.0.classes;
+        if self.program.find_slot("class").is_none() {
+            return Ok(-1);
+        }
+        let label = classes.label(&self.options.class, index)?;
+        let empty = classes.null().is_some_and(|null| null as f32 == label);
+        Ok(if empty { -1 } else { label as i64 })
+    }
+
+    /// The present estimate of the images that are being drawn (the sampler's `x0`), as a
+    /// texture with a layer for each image of the batch; `None` before there is one. It is the
+    /// same texture at each call, drawn anew. Nothing is read back and nothing waits.
+    ///
+    /// # Errors
+    /// As [`Job::texture`].
+    pub fn preview(&mut self) -> Result<Option<wgpu::Texture>, PipelineError> {
+        if !self.has_estimate() {
+            return Ok(None);
+        }
+        let texture = match &self.preview {
+            Some(texture) => texture.clone(),
+            None => {
+                let shape = self.exe.shape();
+                let texture = self.gpu.texture("preview", shape.w, shape.h, self.exe.n())?;
+                self.preview.insert(texture).clone()
+            }
+        };
+        self.exe.preview(&texture)?;
+        Ok(Some(texture))
+    }
+
+    /// [`Job::preview`] on the host: a map and a wait. Fewer images in the last batch.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn preview_images(&mut self) -> Result<Option<Vec<RgbImage>>, PipelineError> {
+        if !self.has_estimate() {
+            return Ok(None);
+        }
+        let rgba = pollster::block_on(self.exe.preview_pixels())?;
+        let mut images = self.album.images_of(&rgba)?;
+        images.truncate(self.options.count - self.batch * self.exe.n());
+        Ok(Some(images))
+    }
+
+    fn has_estimate(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.status(&self.exe).step > 0)
     }
 
     /// What was done so far.
@@ -200,7 +352,7 @@ impl Job {
             backend: format!("{:?}", info.backend).to_lowercase(),
             model: self.pipeline.name().to_string(),
             sampler: self.options.sampler.name(),
-            images: self.drawn,
+            images: self.album.drawn(),
             batches: self.batch,
             batch: self.exe.n(),
             steps: self.program.steps.len(),
@@ -213,6 +365,7 @@ impl Job {
             bytes_down: now.bytes_down,
             seed: self.options.seed,
             noise_hash: format!("{:016x}", noise_hash(self.options.seed)),
+            notes: self.notes.clone(),
         }
     }
 
@@ -229,69 +382,4 @@ impl Job {
         }
         Ok(Batch { first_index, seed: self.options.seed, inputs })
     }
-
-    /// The batch's one readback. The last batch may be drawn for fewer images
-    /// than it has.
-    fn collect(&mut self, run: Run) -> Result<(), PipelineError> {
-        let pixels = run.pixels(&self.exe)?;
-        let wanted = self.exe.n().min(self.options.count - self.batch * self.exe.n());
-        let bad = pixels.bad.iter().take(wanted).position(|&b| b > 0);
-        if let Some(i) = bad {
-            let batch = self.inputs()?;
-            return Err(EngineError::NotFinite {
-                image: batch.first_index + i as u64,
-                count: pixels.bad[i],
-                origin: self.exe.find_bad(&batch, i)?,
-            }
-            .into());
-        }
-        let shape = self.pipeline.describe().sample;
-        for rgba in pixels.rgba.chunks_exact(shape.pixels() * 4).take(wanted) {
-            let rgb = rgba.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
-            let image = RgbImage::from_raw(shape.w as u32, shape.h as u32, rgb);
-            let image = image.ok_or_else(|| EngineError::Internal("pixels do not fit".into()))?;
-            self.images.push(image);
-            self.drawn += 1;
-        }
-        Ok(())
-    }
-}
-
-/// Plans with the batch asked for, or with the largest that fits.
-fn plan(
-    pipeline: &Pipeline,
-    gpu: &Gpu,
-    program: &Program,
-    options: &Sample,
-    progress: &mut dyn FnMut(usize, usize),
-) -> Result<Executable, PipelineError> {
-    let inner = &pipeline.0;
-    let nets = std::slice::from_ref(&inner.net);
-    let mut make = |n| Executable::new(gpu, program, nets, n, &inner.weights, &mut *progress);
-    if let Some(n) = options.batch {
-        return Ok(make(n.min(options.count))?);
-    }
-    let most = if gpu.caps().stream { BATCH_CPU } else { BATCH_GPU };
-    let mut most = most.min(options.count);
-    loop {
-        // Batches of nearly equal size waste least in the last.
-        let n = options.count.div_ceil(options.count.div_ceil(most));
-        let too_large = match make(n) {
-            Ok(exe) if exe.bytes() <= BATCH_BYTES || n == 1 => return Ok(exe),
-            Ok(_) => None,
-            Err(e) if n > 1 && is_size(&e) => Some(e),
-            Err(e) => return Err(e.into()),
-        };
-        tracing::debug!(n, ?too_large, "a smaller batch");
-        most = (n / 2).max(1);
-    }
-}
-
-/// Whether a smaller batch may help.
-fn is_size(e: &EngineError) -> bool {
-    let gpu = match e {
-        EngineError::Gpu(e) | EngineError::Graph(GraphError::Gpu(e)) => e,
-        _ => return false,
-    };
-    matches!(gpu, GpuError::Limit { .. } | GpuError::OutOfMemory { .. })
 }

@@ -1,6 +1,8 @@
 //! Floor 8: what an application uses. [`Model`] is a model's files, read and checked,
 //! [`Pipeline`] holds one on a device, [`Job`] draws images with it.
 
+mod album;
+mod batch;
 mod classes;
 mod embedded;
 mod error;
@@ -8,25 +10,29 @@ pub mod find;
 pub mod inspect;
 mod job;
 mod model;
+mod report;
 
+pub use crate::engine::Outputs;
+pub use album::Tensors;
 pub use classes::Class;
 pub use embedded::{Embedded, EMBEDDED};
 pub use error::PipelineError;
-pub use job::{Job, Progress, Report};
+pub use job::{Canceller, Job};
 pub use model::Model;
+pub use report::{Progress, Report};
 
 use crate::diffusion::sampler::Sampler;
 use crate::gpu::Gpu;
 use crate::graph::bind::WeightStore;
 use crate::models::Description;
-use crate::weights::DiffusersFolder;
 use std::path::Path;
 use std::sync::Arc;
 
 /// A model on a device. Cheap to clone; weights are shared by all jobs and threads.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Pipeline(Arc<Inner>);
 
+#[derive(Debug)]
 struct Inner {
     gpu: Gpu,
     model: Model,
@@ -64,6 +70,8 @@ pub struct Sample {
     pub guidance_scale: f64,
     /// The seed of all noise.
     pub seed: u64,
+    /// What to bring out, and where to.
+    pub outputs: Outputs,
 }
 
 impl Default for Sample {
@@ -78,39 +86,58 @@ impl Default for Sample {
             class: Class::Auto,
             guidance_scale: 1.0,
             seed: 0,
+            outputs: Outputs::default(),
         }
     }
 }
 
 impl Pipeline {
-    /// Opens a model folder as diffusers saves it. Weights go to the device when
-    /// the first job needs them.
+    /// Opens a model folder as diffusers saves it: reads and checks its files, sends the
+    /// weights to the device, compiles the network's kernels and runs each once. A job
+    /// compiles only what its sampler adds, when it is made; drawing compiles nothing.
     ///
     /// # Errors
-    /// A folder, configuration or weight that is missing, damaged or not supported.
+    /// A folder, configuration or weight that is missing, damaged or not supported, or an
+    /// adapter without the means.
     pub fn open(gpu: &Gpu, path: impl AsRef<Path>) -> Result<Pipeline, PipelineError> {
-        Ok(Self::new(gpu, Model::open(path)?))
+        Self::new(gpu, Model::open(path)?, |_, _| {})
     }
 
     /// Opens a model that is built into the library; [`EMBEDDED`] lists them.
     ///
     /// # Errors
-    /// A name that is not there.
+    /// A name that is not there, or as [`Pipeline::open`].
     pub fn embedded(gpu: &Gpu, name: &str) -> Result<Pipeline, PipelineError> {
-        Ok(Self::new(gpu, Model::embedded(name)?))
+        Self::new(gpu, Model::embedded(name)?, |_, _| {})
     }
 
-    /// A model folder that is open already.
+    /// Puts a model on a device, telling `progress` how many of how many parts are ready.
     ///
     /// # Errors
     /// As [`Pipeline::open`].
-    pub fn from_folder(gpu: &Gpu, name: &str, folder: &DiffusersFolder) -> Result<Pipeline, PipelineError> {
-        Ok(Self::new(gpu, Model::from_folder(name, folder)?))
+    pub fn new(
+        gpu: &Gpu,
+        model: Model,
+        progress: impl FnMut(usize, usize),
+    ) -> Result<Pipeline, PipelineError> {
+        pollster::block_on(Self::new_async(gpu, model, progress))
     }
 
-    /// A model that is open already, on a device.
-    pub fn new(gpu: &Gpu, model: Model) -> Pipeline {
-        Pipeline(Arc::new(Inner { gpu: gpu.clone(), model, weights: WeightStore::default() }))
+    /// [`Pipeline::new`] for an executor, which gets its turn between two parts.
+    ///
+    /// # Errors
+    /// As [`Pipeline::open`].
+    pub async fn new_async(
+        gpu: &Gpu,
+        model: Model,
+        progress: impl FnMut(usize, usize),
+    ) -> Result<Pipeline, PipelineError> {
+        let weights = WeightStore::default();
+        // The smallest job puts all that depends on the network alone on the device.
+        let smallest = Sample { steps: Some(1), outputs: Outputs::none(), ..Sample::default() };
+        let program = model.program(&smallest)?;
+        batch::plan(gpu, &model, &weights, &program, &smallest, progress).await?;
+        Ok(Pipeline(Arc::new(Inner { gpu: gpu.clone(), model, weights })))
     }
 
     /// The model without its device.
@@ -149,7 +176,7 @@ impl Pipeline {
     /// Options that do not fit the model or each other, unreadable weights, or an
     /// adapter without the means.
     pub fn sample(&self, options: &Sample) -> Result<Job, PipelineError> {
-        Job::new(self.clone(), options, &mut |_, _| {})
+        self.sample_with_progress(options, |_, _| {})
     }
 
     /// [`Pipeline::sample`], telling `progress` how many of how many parts are ready.
@@ -159,9 +186,21 @@ impl Pipeline {
     pub fn sample_with_progress(
         &self,
         options: &Sample,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: impl FnMut(usize, usize),
     ) -> Result<Job, PipelineError> {
-        Job::new(self.clone(), options, progress)
+        pollster::block_on(self.sample_async(options, progress))
+    }
+
+    /// [`Pipeline::sample_with_progress`] for an executor, which gets its turn between two parts.
+    ///
+    /// # Errors
+    /// As [`Pipeline::sample`].
+    pub async fn sample_async(
+        &self,
+        options: &Sample,
+        progress: impl FnMut(usize, usize),
+    ) -> Result<Job, PipelineError> {
+        Job::new(self, options, progress).await
     }
 
     /// The sampler's program for these options: what the GPU will run.

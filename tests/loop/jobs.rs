@@ -38,8 +38,8 @@ fn one_map_and_one_readback_a_batch() {
     let report = job.report();
     assert_eq!((report.batches, report.batch, report.images), (3, 3, 7));
     assert_eq!((report.maps, report.status_maps), (3, 0));
-    // Pixels and a count of bad values per image, and nothing else.
-    assert_eq!(report.bytes_down, 3 * 3 * (8 * 8 + 1) * 4);
+    // Pixels (rows of 64 words) and a count of bad values per image, and nothing else.
+    assert_eq!(report.bytes_down, 3 * 3 * (8 * 64 + 1) * 4);
     assert!((3..=100).contains(&report.submissions), "{report:?}");
     // Batches after the first send no weights.
     let sent = report.bytes_up - planned.bytes_up;
@@ -102,7 +102,7 @@ fn jobs_of_two_threads_do_not_meet() {
             std::thread::yield_now();
         }
         let report = job.report();
-        assert_eq!((report.maps, report.bytes_down), (2, 2 * 2 * (8 * 8 + 1) * 4), "{report:?}");
+        assert_eq!((report.maps, report.bytes_down), (2, 2 * 2 * (8 * 64 + 1) * 4), "{report:?}");
         job.images().unwrap()
     };
     std::thread::scope(|s| {

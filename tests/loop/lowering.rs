@@ -7,8 +7,9 @@ use undiffuse::diffusion::program::{
     Binary, Coef, Expr, Inputs, Instruction as I, Net, Output, Pointwise, Program, Reduce, Reg, Slot,
     SlotInit, Step, Table, Term, Unary,
 };
-use undiffuse::engine::{Batch, Executable, NetGraph};
+use undiffuse::engine::{Batch, Executable, NetGraph, Outputs};
 use undiffuse::gpu::Gpu;
+use undiffuse::graph::bind::WeightStore;
 use undiffuse::graph::Graph;
 use undiffuse::kernels::noise;
 use undiffuse::shape::Shape;
@@ -149,7 +150,9 @@ impl Maker {
                 |s: &undiffuse::diffusion::program::Snapshot<'_>| wanted[s.step].push(s.registers.to_vec());
             program.interpret(&inputs, net, noise, keep).unwrap();
         }
-        let exe = Executable::new(gpu, &program, &[net], N, &Default::default(), |_, _| {}).unwrap();
+        let (nets, store) = ([net], WeightStore::default());
+        let exe = Executable::new(gpu, &program, &nets, N, Outputs::none(), &store, |_, _| {});
+        let exe = pollster::block_on(exe).unwrap();
         let batch = Batch { first_index: FIRST, seed: SEED, inputs: vec![(G, given)] };
         exe.start(&batch).unwrap();
         for (k, step) in program.steps.iter().enumerate() {

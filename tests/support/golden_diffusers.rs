@@ -9,8 +9,9 @@ use undiffuse::diffusion::program::{Instruction, Reg};
 use undiffuse::diffusion::sampler::{Context, Sampler};
 use undiffuse::diffusion::timesteps::Steps;
 use undiffuse::diffusion::SchedulerConfig;
-use undiffuse::engine::{evaluate, Batch, Executable, NetGraph};
+use undiffuse::engine::{evaluate, Batch, Executable, NetGraph, Outputs};
 use undiffuse::gpu::Gpu;
+use undiffuse::graph::bind::WeightStore;
 use undiffuse::graph::{passes, Graph};
 use undiffuse::models::{self, Description, Labels};
 use undiffuse::shape::Shape;
@@ -195,7 +196,9 @@ fn sampler(gpu: &Gpu, case: &Path, file: &str) -> Result<Outcome> {
         label: conditioned.then(|| "class_labels".into()),
         output: "output".into(),
     };
-    let exe = Executable::new(gpu, &program, &[net], x.n, &Default::default(), |_, _| {})?;
+    let (nets, store) = ([net], WeightStore::default());
+    let exe = Executable::new(gpu, &program, &nets, x.n, Outputs::none(), &store, |_, _| {});
+    let exe = pollster::block_on(exe)?;
     let mut batch = Batch::default();
     if let Some(slot) = program.find_slot("class") {
         let labels = match array(&data, "class_labels") {

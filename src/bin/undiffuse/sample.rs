@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use undiffuse::diffusion::sampler::Sampler;
 use undiffuse::gpu::{Gpu, Options};
-use undiffuse::pipeline::{Class, Job, Model, Pipeline, Sample};
+use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, Sample};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -72,7 +72,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         backend: args.backend.clone(),
         ..Default::default()
     })?;
-    let pipeline = Pipeline::new(&gpu, Model::find(&args.model)?);
+    let mut progress = Progress::new();
+    let mut prepare = |done: usize, of: usize| {
+        if stop.load(Ordering::SeqCst) {
+            // Nothing is drawn yet, and planning cannot be interrupted from here.
+            progress.done();
+            say!("undiffuse: stopped before anything was drawn");
+            output.abandon();
+            std::process::exit(130);
+        }
+        progress.show(0.0, &format!("preparing {done}/{of}"));
+    };
+    let pipeline = Pipeline::new(&gpu, Model::find(&args.model)?, &mut prepare)?;
     for note in pipeline.notes() {
         say!("note: {note}");
     }
@@ -93,18 +104,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         class: args.class.clone().unwrap_or_default(),
         guidance_scale: args.guidance_scale,
         seed: args.seed,
+        outputs: Outputs { textures: false, ..Outputs::default() },
     };
-    let mut progress = Progress::new();
-    let mut job = pipeline.sample_with_progress(&options, &mut |done, of| {
-        if stop.load(Ordering::SeqCst) {
-            // Nothing is drawn yet, and planning cannot be interrupted from here.
-            progress.done();
-            say!("undiffuse: stopped before anything was drawn");
-            output.abandon();
-            std::process::exit(130);
-        }
-        progress.show(0.0, &format!("preparing {done}/{of}"));
-    })?;
+    let mut job = pipeline.sample_with_progress(&options, &mut prepare)?;
+    for note in job.report().notes {
+        say!("note: {note}");
+    }
     let mut writer = Writer::new(&output, args.first_index, args.zoom);
     let drawn = draw(&mut job, &stop, &mut progress, &mut writer);
     progress.done();

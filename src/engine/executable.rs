@@ -1,0 +1,255 @@
+//! A lowered program on a device.
+
+use super::lower::{lower, Externals, COUNTER_WORDS};
+use super::output::{Outputs, Pending};
+use super::pace::Pace;
+use super::run::Run;
+use super::{EngineError, NetGraph};
+use crate::diffusion::program::{Program, Slot, SlotInit};
+use crate::gpu::{Claim, Gpu, Slice};
+use crate::graph::bind::{BoundPlan, WeightStore};
+use crate::graph::plan::{Builder, Target};
+use crate::shape::Shape;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Multiply-adds a second that a first guess expects of an adapter.
+const RATE_GPU: f64 = 5e11;
+const RATE_CPU: f64 = 5e9;
+
+/// A program with its networks, planned for batches of `n` images and put on a device.
+#[derive(Debug)]
+pub struct Executable {
+    gpu: Gpu,
+    plan: BoundPlan,
+    steps: Vec<Vec<usize>>,
+    labels: Vec<String>,
+    externals: Externals,
+    buffers: Vec<Slice>,
+    readback: wgpu::Buffer,
+    n: usize,
+    shape: Shape,
+    slots: Vec<SlotInit>,
+    estimate: usize,
+    output: usize,
+    outputs: Outputs,
+    dispatches: usize,
+    pace: Mutex<Pace>,
+    _claim: Claim,
+}
+
+/// What distinguishes one batch from another.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The index of the first image.
+    pub first_index: u64,
+    /// The seed.
+    pub seed: u64,
+    /// A number per image for each input slot.
+    pub inputs: Vec<(Slot, Vec<f32>)>,
+}
+
+impl Executable {
+    /// Plans and binds. `progress` is told how many of how many parts are done.
+    ///
+    /// # Errors
+    /// A malformed program, unreadable weights, or an adapter without the means.
+    pub async fn new(
+        gpu: &Gpu,
+        program: &Program,
+        nets: &[NetGraph],
+        n: usize,
+        outputs: Outputs,
+        store: &WeightStore,
+        progress: impl FnMut(usize, usize),
+    ) -> Result<Executable, EngineError> {
+        use wgpu::BufferUsages as U;
+        let target = Target { caps: gpu.caps(), limits: gpu.limits().clone(), name: gpu.info().name.clone() };
+        let max = target.limits.max_storage_buffer_binding_size;
+        // Everything below multiplies by n: registers first, by checked arithmetic.
+        for r in &program.registers {
+            let size = r.shape.checked_len().and_then(|len| len.checked_mul(n)?.checked_mul(4));
+            let size = size.map_or(u64::MAX, |s| s as u64);
+            if size > max {
+                let what = format!("register {} of {n} images", r.name);
+                return Err(gpu.limit(&what, "max_storage_buffer_binding_size", size, max).into());
+            }
+        }
+        let mut builder = Builder::new(target, n);
+        let lowered = lower(&mut builder, program, nets)?;
+        let mut steps = lowered.steps;
+        if let Some(last) = steps.last_mut() {
+            last.push(lowered.pack);
+        }
+        let shape = program.registers[program.output.0 as usize].shape;
+        let back = Pending::bytes(n, shape, outputs);
+        let external = lowered.externals.sizes.iter().map(|s| s.1).sum::<u64>();
+        let claim = gpu.claim(&format!("the state of {n} images"), external + back)?;
+        let mut buffers = Vec::new();
+        for (label, size) in &lowered.externals.sizes {
+            if *size > max {
+                return Err(gpu.limit(label, "max_storage_buffer_binding_size", *size, max).into());
+            }
+            let buffer = gpu.buffer(label, *size, U::STORAGE | U::COPY_SRC | U::COPY_DST)?;
+            buffers.push(Slice { buffer, offset: 0, size: *size });
+        }
+        let plan = builder.finish()?.bind(gpu, store, &buffers, progress).await?;
+        gpu.write(&buffers[lowered.externals.numbers].buffer, 0, bytemuck::cast_slice(&lowered.numbers));
+        let readback = gpu.buffer("readback", back, U::MAP_READ | U::COPY_DST)?;
+        let rate = if gpu.caps().stream { RATE_CPU } else { RATE_GPU };
+        let pace = Mutex::new(Pace::new(plan.costs(), rate));
+        let output = lowered.externals.registers[program.output.0 as usize];
+        gpu.settle().await?;
+        Ok(Executable {
+            dispatches: steps.iter().flatten().map(|&s| plan.calls(s).len()).sum(),
+            gpu: gpu.clone(),
+            plan,
+            steps,
+            labels: program.steps.iter().map(|s| s.label.clone()).collect(),
+            externals: lowered.externals,
+            buffers,
+            readback,
+            n,
+            shape,
+            slots: program.slots.iter().map(|s| s.init).collect(),
+            estimate: lowered.estimate,
+            output,
+            outputs,
+            pace,
+            _claim: claim,
+        })
+    }
+
+    /// Images of a batch.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// Bytes on the device beside the weights.
+    pub fn bytes(&self) -> u64 {
+        self.plan.bytes + self.buffers.iter().map(|b| b.size).sum::<u64>()
+    }
+
+    pub(super) fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    pub(super) fn plan(&self) -> &BoundPlan {
+        &self.plan
+    }
+
+    pub(super) fn steps(&self) -> &[Vec<usize>] {
+        &self.steps
+    }
+
+    pub(super) fn step_label(&self, step: usize) -> &str {
+        self.labels.get(step).map_or("", String::as_str)
+    }
+
+    /// The shape of an image.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    pub(super) fn outputs(&self) -> Outputs {
+        self.outputs
+    }
+
+    /// The segment that packs the present estimate.
+    pub(super) fn estimate(&self) -> usize {
+        self.estimate
+    }
+
+    /// Dispatches of a batch.
+    pub(super) fn dispatches(&self) -> usize {
+        self.dispatches
+    }
+
+    pub(super) fn readback(&self) -> &wgpu::Buffer {
+        &self.readback
+    }
+
+    /// Where results lie: pixels, counts of bad values, the output register.
+    pub(super) fn results(&self) -> (&wgpu::Buffer, &wgpu::Buffer, &wgpu::Buffer) {
+        let buffer = |i: usize| &self.buffers[i].buffer;
+        (buffer(self.externals.pixels), buffer(self.externals.bad), buffer(self.output))
+    }
+
+    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Chunks that may be under way at a time: where `submit` waits for the one
+    /// before (processors that act as GPUs) one, else one that runs and one behind it.
+    pub(super) fn room(&self) -> usize {
+        if self.gpu.caps().stream {
+            1
+        } else {
+            2
+        }
+    }
+
+    /// Begins a batch: everything the GPU needs to know is written here.
+    ///
+    /// # Errors
+    /// An input that is missing or of the wrong length.
+    pub fn start(&self, batch: &Batch) -> Result<Run, EngineError> {
+        let e = &self.externals;
+        let mut words = [0u32; COUNTER_WORDS];
+        words[1] = batch.first_index as u32;
+        words[2] = (batch.first_index >> 32) as u32;
+        words[3] = batch.seed as u32;
+        words[4] = (batch.seed >> 32) as u32;
+        self.gpu.write(&self.buffers[e.counter].buffer, 0, bytemuck::cast_slice(&words));
+        for (i, init) in self.slots.iter().enumerate() {
+            let slot = Slot(i as u32);
+            let values = match init {
+                SlotInit::Unset => continue,
+                SlotInit::Const(v) => vec![*v as f32; self.n],
+                SlotInit::Input => {
+                    let given = batch.inputs.iter().find(|(s, _)| *s == slot);
+                    let (_, values) = given
+                        .filter(|(_, v)| v.len() == self.n)
+                        .ok_or_else(|| EngineError::Internal(format!("input slot {i} is not given")))?;
+                    values.clone()
+                }
+            };
+            let bytes = bytemuck::cast_slice(&values);
+            self.gpu.write(&self.buffers[e.slots].buffer, (i * self.n * 4) as u64, bytes);
+            if let Some(label) = e.labels.get(&slot) {
+                self.gpu.write(&self.buffers[*label].buffer, 0, bytes);
+            }
+        }
+        Ok(Run::new())
+    }
+
+    /// Runs one step by itself and waits for it, for tests that look at every state.
+    ///
+    /// # Errors
+    /// Timeout or a lost device.
+    pub fn run_step(&self, step: usize) -> Result<(), EngineError> {
+        let mut encoder = self.gpu.encoder();
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        for &segment in self.steps.get(step).into_iter().flatten() {
+            self.plan.record(segment, &mut pass);
+        }
+        drop(pass);
+        Ok(self.gpu.wait(&self.gpu.submit(encoder)?)?)
+    }
+
+    /// Writes a register of the batch (NHWC), for tests and editing.
+    pub fn write_register(&self, register: usize, values: &[f32]) {
+        let slice = &self.buffers[self.externals.registers[register]];
+        let values = &values[..values.len().min(slice.size as usize / 4)];
+        self.gpu.write(&slice.buffer, 0, bytemuck::cast_slice(values));
+    }
+
+    /// Reads `len` floats of a register, for tests: a map and a wait.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn read_register(&self, register: usize, len: usize) -> Result<Vec<f32>, EngineError> {
+        let slice = &self.buffers[self.externals.registers[register]];
+        let bytes = (len as u64 * 4).min(slice.size);
+        Ok(bytemuck::pod_collect_to_vec(&self.gpu.read(&slice.buffer, bytes)?))
+    }
+}

@@ -1,0 +1,232 @@
+//! What comes out of a batch: pixels in the device's memory, on the host, as
+//! floats; and the estimate of a batch that is not done.
+
+use super::executable::Executable;
+use super::EngineError;
+use crate::gpu::{copy_layer, row_pitch, Claim, Gpu, Readback};
+use crate::shape::Shape;
+
+/// What to bring out of a batch, beside a count of bad values for each image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outputs {
+    /// RGBA8 on the host.
+    pub images: bool,
+    /// The sampler's own floats on the host.
+    pub tensors: bool,
+    /// RGBA8 in the device's memory.
+    pub textures: bool,
+}
+
+impl Default for Outputs {
+    fn default() -> Self {
+        Outputs { images: true, tensors: false, textures: true }
+    }
+}
+
+impl Outputs {
+    /// Nothing but the counts.
+    pub fn none() -> Self {
+        Outputs { images: false, tensors: false, textures: false }
+    }
+}
+
+/// A batch that is drawn.
+#[derive(Debug)]
+pub struct Drawn {
+    /// RGBA8, `[n, h, w, 4]`, if asked for.
+    pub rgba: Option<Vec<u8>>,
+    /// The output register, `[n, h, w, c]`, if asked for.
+    pub floats: Option<Vec<f32>>,
+    /// Pixels that stay on the device, if asked for.
+    pub kept: Option<Kept>,
+    /// For each image, how many values were not finite.
+    pub bad: Vec<u32>,
+}
+
+/// Pixels of a batch in the device's memory: RGBA8, `[n, h, pitch]`.
+#[derive(Debug)]
+pub struct Kept {
+    buffer: wgpu::Buffer,
+    shape: Shape,
+    _claim: Claim,
+}
+
+impl Kept {
+    /// The buffer.
+    pub fn buffer(&self) -> &wgpu::Buffer {
+        &self.buffer
+    }
+
+    /// Bytes of one image.
+    pub fn image_bytes(&self) -> u64 {
+        image_bytes(self.shape)
+    }
+
+    /// Copies image `i` of the batch to a layer of a texture.
+    pub fn copy(&self, i: usize, encoder: &mut wgpu::CommandEncoder, to: &wgpu::Texture, layer: u32) {
+        copy_layer(encoder, &self.buffer, i as u64 * self.image_bytes(), to, layer);
+    }
+}
+
+/// Bytes of an image whose rows are [`row_pitch`] apart.
+pub fn image_bytes(shape: Shape) -> u64 {
+    (shape.h * row_pitch(shape.w)) as u64
+}
+
+/// Takes the padding off the rows: `[n, h, pitch]` to `[n, h, w, 4]`.
+pub fn tight(rows: &[u8], shape: Shape) -> Vec<u8> {
+    let (pitch, row) = (row_pitch(shape.w), shape.w * 4);
+    rows.chunks_exact(pitch).flat_map(|r| &r[..row]).copied().collect()
+}
+
+/// The last submission's copies.
+#[derive(Debug)]
+pub(super) struct Pending {
+    readback: Readback,
+    kept: Option<Kept>,
+}
+
+impl Pending {
+    /// Bytes that one batch reads back.
+    pub fn bytes(n: usize, shape: Shape, outputs: Outputs) -> u64 {
+        let pixels = if outputs.images { n as u64 * image_bytes(shape) } else { 0 };
+        let floats = if outputs.tensors { (n * shape.len()) as u64 * 4 } else { 0 };
+        n as u64 * 4 + pixels + floats
+    }
+
+    /// Records the copies behind the batch's last dispatch.
+    pub fn record(exe: &Executable, encoder: &mut wgpu::CommandEncoder) -> Result<Pending, EngineError> {
+        use wgpu::BufferUsages as U;
+        let (gpu, n, shape, outputs) = (exe.gpu(), exe.n(), exe.shape(), exe.outputs());
+        let (pixels, bad, output) = exe.results();
+        let mut at = 0;
+        let mut read = |from: &wgpu::Buffer, bytes: u64| {
+            encoder.copy_buffer_to_buffer(from, 0, exe.readback(), at, bytes);
+            at += bytes;
+        };
+        read(bad, n as u64 * 4);
+        let size = n as u64 * image_bytes(shape);
+        if outputs.images {
+            read(pixels, size);
+        }
+        if outputs.tensors {
+            read(output, (n * shape.len()) as u64 * 4);
+        }
+        let mut kept = None;
+        if outputs.textures {
+            let place = gpu.claim("keeping finished images", size).and_then(|claim| {
+                let buffer = gpu.buffer("images", size, U::STORAGE | U::COPY_SRC | U::COPY_DST)?;
+                Ok(Kept { buffer, shape, _claim: claim })
+            });
+            match place {
+                Ok(place) => {
+                    encoder.copy_buffer_to_buffer(pixels, 0, &place.buffer, 0, size);
+                    kept = Some(place);
+                }
+                // The host has them: a texture can still be made.
+                Err(e) if outputs.images => tracing::debug!(%e, "images leave the device"),
+                Err(e) => return Err(e.into()),
+            }
+        }
+        let readback = gpu.read_on_submit(encoder, exe.readback(), at);
+        Ok(Pending { readback, kept })
+    }
+
+    /// The batch, once its last submission is done.
+    pub fn take(self, exe: &Executable) -> Result<Drawn, EngineError> {
+        let (n, shape, outputs) = (exe.n(), exe.shape(), exe.outputs());
+        let bytes = self.readback.take()?;
+        let (bad, rest) = bytes.split_at(n * 4);
+        let split = if outputs.images { n * image_bytes(shape) as usize } else { 0 };
+        let (pixels, floats) = rest.split_at(split);
+        let word = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+        Ok(Drawn {
+            rgba: outputs.images.then(|| tight(pixels, shape)),
+            floats: outputs
+                .tensors
+                .then(|| floats.chunks_exact(4).map(|b| f32::from_bits(word(b))).collect()),
+            kept: self.kept,
+            bad: bad.chunks_exact(4).map(word).collect(),
+        })
+    }
+}
+
+impl Executable {
+    /// The present estimate of the images, into a texture of [`Executable::n`] layers.
+    /// Nothing is read back and nothing waits.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn preview(&self, to: &wgpu::Texture) -> Result<(), EngineError> {
+        let mut encoder = self.pack_estimate();
+        let (pixels, ..) = self.results();
+        for layer in 0..self.n() {
+            let offset = layer as u64 * image_bytes(self.shape());
+            copy_layer(&mut encoder, pixels, offset, to, layer as u32);
+        }
+        self.gpu().submit(encoder)?;
+        Ok(())
+    }
+
+    /// The present estimate on the host, RGBA8 `[n, h, w, 4]`: a map and a wait.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub async fn preview_pixels(&self) -> Result<Vec<u8>, EngineError> {
+        self.gpu().submit(self.pack_estimate())?;
+        let (pixels, ..) = self.results();
+        let bytes = self.n() as u64 * image_bytes(self.shape());
+        Ok(tight(&self.gpu().read_async(pixels, bytes).await?, self.shape()))
+    }
+
+    fn pack_estimate(&self) -> wgpu::CommandEncoder {
+        let mut encoder = self.gpu().encoder();
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        self.plan().record(self.estimate(), &mut pass);
+        drop(pass);
+        encoder
+    }
+}
+
+/// A texture of images, each on the device or on the host.
+///
+/// # Errors
+/// More layers or a larger side than the device allows, or out of memory.
+pub fn texture<'a>(
+    gpu: &Gpu,
+    shape: Shape,
+    images: impl ExactSizeIterator<Item = Source<'a>>,
+) -> Result<wgpu::Texture, EngineError> {
+    let texture = gpu.texture("images", shape.w, shape.h, images.len())?;
+    let mut encoder = gpu.encoder();
+    for (layer, image) in images.enumerate() {
+        match image {
+            Source::Kept(kept, i) => kept.copy(i, &mut encoder, &texture, layer as u32),
+            Source::Rgba(bytes) => gpu.queue().write_texture(
+                wgpu::TexelCopyTextureInfo {
+                    texture: &texture,
+                    mip_level: 0,
+                    origin: wgpu::Origin3d { x: 0, y: 0, z: layer as u32 },
+                    aspect: wgpu::TextureAspect::All,
+                },
+                &bytes,
+                wgpu::TexelCopyBufferLayout {
+                    offset: 0,
+                    bytes_per_row: Some(shape.w as u32 * 4),
+                    rows_per_image: Some(shape.h as u32),
+                },
+                wgpu::Extent3d { width: shape.w as u32, height: shape.h as u32, depth_or_array_layers: 1 },
+            ),
+        }
+    }
+    gpu.submit(encoder)?;
+    Ok(texture)
+}
+
+/// Where an image is.
+pub enum Source<'a> {
+    /// The image of this number in a batch that stayed on the device.
+    Kept(&'a Kept, usize),
+    /// RGBA8, `[h, w, 4]`.
+    Rgba(Vec<u8>),
+}
