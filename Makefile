@@ -6,7 +6,7 @@ OUT ?= undiffuse.png
 # Mesa's device-select layer complains on stderr where a machine has no screen.
 export NODEVICE_SELECT ?= 1
 
-.PHONY: sample test check driver shaders doc
+.PHONY: sample test check driver screen shaders doc
 
 # 24 pictures with the embedded model, as one PNG grid.
 sample: driver
@@ -15,7 +15,7 @@ sample: driver
 		--guidance-scale 1.5 --class all --zoom 4 --out $(OUT)
 
 # Everything, on whatever adapter is there (lavapipe where there is no GPU).
-test: driver
+test: driver screen
 	cargo test --quiet --no-fail-fast
 
 # What CI runs.
@@ -27,6 +27,10 @@ check: test
 # Installs a software Vulkan driver if no driver answers.
 driver:
 	@sh tools/driver.sh
+
+# Installs a virtual screen for the test of the window, where there is none.
+screen:
+	@sh tools/screen.sh
 
 # Every shader variant through DirectX's and AMD's real compilers (not part of `make test`).
 shaders:
