@@ -8,6 +8,7 @@ mod embedded;
 mod error;
 mod job;
 mod model;
+mod provenance;
 mod report;
 
 pub use crate::engine::Outputs;
@@ -17,6 +18,7 @@ pub use embedded::{Embedded, EMBEDDED};
 pub use error::PipelineError;
 pub use job::{Canceller, Job};
 pub use model::Model;
+pub use provenance::{Difference, Provenance};
 pub use report::{Progress, Report};
 
 use crate::diffusion::sampler::Sampler;
