@@ -7,7 +7,7 @@ use std::fmt;
 ///
 /// A vector of `c` numbers per image is `[1, 1, c]`; a sequence of `l` tokens
 /// is `[1, l, c]` or any `[h, w, c]` with `h * w = l`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct Shape {
     /// Rows.
     pub h: usize,

@@ -28,15 +28,15 @@ pub use structure::Structure;
 use crate::shape::Shape;
 
 /// An array per image, by its index in [`Program::registers`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub struct Reg(pub u32);
 
 /// A number per image, by its index in [`Program::slots`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub struct Slot(pub u32);
 
 /// What a [`Reg`] stands for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Register {
     /// The paper's name.
     pub name: String,
@@ -47,7 +47,8 @@ pub struct Register {
 }
 
 /// What a slot holds before the first step.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SlotInit {
     /// Nothing: it must be written before it is read.
     Unset,
@@ -58,7 +59,7 @@ pub enum SlotInit {
 }
 
 /// What a [`Slot`] stands for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct SlotInfo {
     /// The paper's name.
     pub name: String,
@@ -67,7 +68,7 @@ pub struct SlotInfo {
 }
 
 /// A network that the program evaluates.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Net {
     /// For messages.
     pub name: String,
@@ -78,7 +79,7 @@ pub struct Net {
 }
 
 /// A list of instructions after which progress may be reported.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Step {
     /// For progress and messages, as `"t = 981"`.
     pub label: String,
@@ -87,7 +88,7 @@ pub struct Step {
 }
 
 /// All that an executor must know.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Program {
     /// The sampler's name.
     pub name: String,

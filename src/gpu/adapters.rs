@@ -27,6 +27,13 @@ pub struct Found {
     pub why: &'static str,
 }
 
+impl Found {
+    /// What kernels may use on a device of this adapter.
+    pub fn caps(&self) -> Caps {
+        caps(&self.info, self.adapter.features() & wanted_features())
+    }
+}
+
 /// Features that we use where they are present.
 pub(super) fn wanted_features() -> wgpu::Features {
     wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64 | wgpu::Features::TIMESTAMP_QUERY

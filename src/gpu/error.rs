@@ -68,9 +68,9 @@ pub enum GpuError {
     },
     /// The budget of memory is used up: use a smaller batch or a larger budget.
     #[error(
-        "{what} needs {} more, and {} of the {} that the engine may have are taken: \
-         use a smaller --batch or a larger memory budget",
-        size(*bytes), size(*used), size(*limit)
+        "{what} needs {}, and {} of the {} MiB that the engine may have are taken: \
+         use a smaller --batch or a larger memory budget (--memory)",
+        size(*bytes), size(*used), limit >> 20
     )]
     Budget {
         /// What was to be allocated.
@@ -108,7 +108,7 @@ impl From<crate::kernels::reflect::ShaderError> for GpuError {
 fn size(bytes: u64) -> String {
     match bytes {
         0..=9_999 => format!("{bytes} bytes"),
-        10_000..=9_999_999 => format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64),
+        10_000..=9_999_999 => format!("{} KiB", bytes >> 10),
         _ => format!("{} MiB", bytes >> 20),
     }
 }

@@ -2,6 +2,7 @@
 //! and wait. All wgpu calls of the library are made on this floor.
 
 mod adapters;
+mod described;
 mod error;
 mod kernel;
 mod memory;
@@ -11,7 +12,8 @@ mod scope;
 mod texture;
 mod ticket;
 
-pub use adapters::{caps, list, Found, Options};
+pub use adapters::{caps, choose, list, Found, Options};
+pub use described::{Described, Rates, DESCRIBED};
 pub use error::GpuError;
 pub use kernel::CompiledKernel;
 pub use memory::Claim;

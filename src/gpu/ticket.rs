@@ -114,13 +114,22 @@ pub(super) use native::Watch;
 mod native {
     use super::*;
     use std::panic::{catch_unwind, AssertUnwindSafe};
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc::{channel, Sender};
+    use std::thread::JoinHandle;
 
     type Entry = (wgpu::SubmissionIndex, Ticket);
 
     /// The thread that waits; it is started by the first submission and ends with the device.
     #[derive(Debug, Default)]
-    pub struct Watch(Mutex<Option<Sender<Entry>>>);
+    pub struct Watch(Mutex<Option<Running>>);
+
+    #[derive(Debug)]
+    struct Running {
+        sender: Sender<Entry>,
+        thread: JoinHandle<()>,
+        closing: Arc<AtomicBool>,
+    }
 
     impl Watch {
         /// A ticket for the newest submission.
@@ -132,29 +141,49 @@ mod native {
             deadline: Duration,
         ) -> Result<Ticket, GpuError> {
             let ticket = Ticket::new();
-            let mut sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if sender.is_none() {
-                *sender = Some(start(device.clone(), deadline)?);
-            }
-            let sent = sender.as_ref().is_some_and(|s| s.send((index, ticket.clone())).is_ok());
-            if !sent {
-                return Err(GpuError::Internal("the thread that watches the device has ended".into()));
-            }
+            let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let running = match &mut *running {
+                Some(running) => running,
+                none => none.insert(start(device.clone(), deadline)?),
+            };
+            let sent = running.sender.send((index, ticket.clone()));
+            sent.map_err(|_| GpuError::Internal("the thread that watches the device has ended".into()))?;
             Ok(ticket)
         }
     }
 
-    fn start(device: wgpu::Device, deadline: Duration) -> Result<Sender<Entry>, GpuError> {
+    /// The thread has a handle of the device: it must have let go before the program
+    /// ends and takes the driver away.
+    impl Drop for Watch {
+        fn drop(&mut self) {
+            let running = self.0.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+            let Some(Running { sender, thread, closing }) = running else { return };
+            closing.store(true, Ordering::SeqCst);
+            drop(sender);
+            // The last handle may go in a callback that this very thread runs.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
+        }
+    }
+
+    fn start(device: wgpu::Device, deadline: Duration) -> Result<Running, GpuError> {
         let (sender, receiver) = channel::<Entry>();
-        std::thread::Builder::new()
+        let closing = Arc::new(AtomicBool::new(false));
+        let stop = closing.clone();
+        let thread = std::thread::Builder::new()
             .name("undiffuse watch".into())
             .spawn(move || {
                 for (index, ticket) in receiver {
-                    ticket.punch(wait(&device, index, deadline));
+                    let outcome = match stop.load(Ordering::SeqCst) {
+                        true => Outcome::Lost("it was closed while work was under way".into()),
+                        false => wait(&device, index, deadline),
+                    };
+                    ticket.punch(outcome);
                 }
             })
             .map_err(|e| GpuError::Internal(format!("no thread to watch the device: {e}")))?;
-        Ok(sender)
+        Ok(Running { sender, thread, closing })
     }
 
     /// Waits for one submission. wgpu panics on some driver faults: they are losses.

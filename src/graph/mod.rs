@@ -6,11 +6,13 @@
 
 pub mod bind;
 mod build;
+pub mod dot;
 mod error;
 pub mod memory;
 pub mod ops;
 pub mod passes;
 pub mod plan;
+pub mod report;
 
 pub use crate::kernels::activation::Activation as Act;
 pub use error::GraphError;
@@ -34,6 +36,13 @@ pub struct Node {
     pub output: Tensor,
     /// Where in the model: `down_blocks.0.resnets.1.conv1`.
     pub scope: String,
+}
+
+impl Node {
+    /// Op and place: `conv2d mid_block.resnets.0.conv1`.
+    pub fn label(&self) -> String {
+        format!("{} {}", self.op.name(), self.scope).trim_end().to_string()
+    }
 }
 
 /// A network: nodes in an order in which each reads only what is before it.
@@ -90,6 +99,11 @@ impl Graph {
         self.shapes[x.0 as usize]
     }
 
+    /// The shapes of all tensors.
+    pub fn shapes(&self) -> impl Iterator<Item = Shape> + '_ {
+        self.shapes.iter().copied()
+    }
+
     /// The nodes in order.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
@@ -112,13 +126,13 @@ impl Graph {
 
     /// Multiply-adds of one evaluation of one image, of all ops that count any.
     pub fn macs(&self) -> u64 {
-        self.nodes
-            .iter()
-            .map(|n| {
-                let shapes: Vec<Shape> = n.inputs.iter().map(|&t| self.shape(t)).collect();
-                n.op.macs(&shapes, self.shape(n.output))
-            })
-            .sum()
+        self.nodes.iter().map(|n| self.macs_of(n)).sum()
+    }
+
+    /// Multiply-adds of one of its nodes for one image.
+    pub fn macs_of(&self, node: &Node) -> u64 {
+        let shapes: Vec<Shape> = node.inputs.iter().map(|&t| self.shape(t)).collect();
+        node.op.macs(&shapes, self.shape(node.output))
     }
 
     /// Forgets the taps, so that passes may fuse across them.

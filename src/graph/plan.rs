@@ -33,6 +33,13 @@ pub struct Target {
     pub name: String,
 }
 
+impl Target {
+    /// A described adapter.
+    pub fn described(adapter: &crate::gpu::Described) -> Target {
+        Target { caps: adapter.caps, limits: adapter.limits(), name: adapter.name.into() }
+    }
+}
+
 /// A call of a plan.
 #[derive(Clone, Debug)]
 pub struct PlannedCall {
@@ -43,6 +50,8 @@ pub struct PlannedCall {
     /// The buffer that holds the op's result after this call, and floats per
     /// image in it; `None` for calls that fill scratch.
     pub result: Option<(Buf, usize)>,
+    /// The node of the network that it belongs to; `None` outside of networks.
+    pub node: Option<usize>,
     /// Multiply-adds of the op for all images, told by the call that completes it.
     pub macs: u64,
 }
@@ -60,6 +69,8 @@ type Make = Box<dyn FnOnce() -> Result<Vec<u8>, GraphError> + Send>;
 pub struct WeightUse {
     /// Name and layout: equal keys hold equal bytes.
     pub key: String,
+    /// Bytes of its numbers in f32, before packing; `None` for a constant of our own.
+    pub bytes: Option<u64>,
     /// Reads and packs it.
     pub make: Make,
 }
@@ -78,6 +89,8 @@ pub struct Plan {
     pub externals: Vec<String>,
     /// Bytes of each intermediate.
     pub blocks: Vec<Block>,
+    /// For each intermediate, the op that it belongs to.
+    pub block_labels: Vec<String>,
     /// Where each intermediate lies.
     pub layout: Layout,
 }
@@ -92,6 +105,7 @@ pub struct Builder {
     keys: HashMap<String, u32>,
     externals: Vec<String>,
     virtuals: Vec<(u64, String)>,
+    node: Option<usize>,
 }
 
 impl Builder {
@@ -106,6 +120,7 @@ impl Builder {
             keys: HashMap::new(),
             externals: Vec::new(),
             virtuals: Vec::new(),
+            node: None,
         }
     }
 
@@ -142,7 +157,8 @@ impl Builder {
 
     /// Appends a call; `result` as in [`PlannedCall`].
     pub fn call(&mut self, label: &str, call: Call<Buf>, result: Option<(Buf, usize)>) {
-        self.calls.push(PlannedCall { call, label: label.to_string(), result, macs: 0 });
+        let (label, node) = (label.to_string(), self.node);
+        self.calls.push(PlannedCall { call, label, result, macs: 0, node });
     }
 
     /// An intermediate of `len` floats.
@@ -167,12 +183,17 @@ impl Builder {
         Ok(Buf::Virtual(self.virtuals.len() as u32 - 1))
     }
 
-    /// A weight by its key; `make` runs when the plan is bound, unless the key is known.
+    /// A constant by its key; `make` runs when the plan is bound, unless the key is known.
     pub fn weight(&mut self, key: String, make: Make) -> Buf {
+        self.keyed(key, None, make)
+    }
+
+    /// A weight or constant; `bytes` as in [`WeightUse`].
+    fn keyed(&mut self, key: String, bytes: Option<u64>, make: Make) -> Buf {
         let next = self.weights.len() as u32;
         let id = *self.keys.entry(key.clone()).or_insert(next);
         if id == next {
-            self.weights.push(WeightUse { key, make });
+            self.weights.push(WeightUse { key, bytes, make });
         }
         Buf::Weight(id)
     }
@@ -201,12 +222,13 @@ impl Builder {
             let (_, t) = named.ok_or_else(|| GraphError::Internal(format!("no output `{name}`")))?;
             at.insert(*t, *buf);
         }
-        for node in graph.nodes() {
+        for (i, node) in graph.nodes().iter().enumerate() {
+            self.node = Some(i);
             let output = match at.get(&node.output) {
                 Some(b) => *b,
                 None => {
                     let shape = graph.shape(node.output);
-                    let label = format!("{} {}", node.op.name(), node.scope);
+                    let label = node.label();
                     let b = self.scratch(&label, self.n * shape.len())?;
                     at.insert(node.output, b);
                     b
@@ -219,6 +241,7 @@ impl Builder {
                 .collect::<Result<Vec<_>, _>>()?;
             node.op.lower(&mut Lower { builder: self, graph, node, inputs, output })?;
         }
+        self.node = None;
         Ok(())
     }
 
@@ -257,6 +280,7 @@ impl Builder {
             weights: self.weights,
             externals: self.externals,
             blocks,
+            block_labels: self.virtuals.into_iter().map(|v| v.1).collect(),
             layout,
         })
     }
@@ -331,8 +355,9 @@ impl Lower<'_> {
     ) -> Result<Buf, GraphError> {
         let param = param.clone();
         let key = format!("{}@{layout}", param.name());
+        let bytes = param.count() as u64 * 4;
         let make = move || Ok(bytemuck::cast_slice(&pack(param.to_f32()?)).to_vec());
-        Ok(self.builder.weight(key, Box::new(make)))
+        Ok(self.builder.keyed(key, Some(bytes), Box::new(make)))
     }
 
     /// Numbers of our own, by a key that says what they are.
@@ -353,10 +378,10 @@ impl Lower<'_> {
         let label = self.label();
         let writes = call.bindings.iter().any(|(_, b)| *b == self.output);
         let result = writes.then(|| (self.output, self.output_shape().len()));
-        let shapes: Vec<Shape> = self.node.inputs.iter().map(|t| self.graph.shape(*t)).collect();
-        let macs = if writes { self.node.op.macs(&shapes, self.output_shape()) } else { 0 };
+        let macs = if writes { self.graph.macs_of(self.node) } else { 0 };
         let macs = macs.saturating_mul(self.builder.n as u64);
-        self.builder.calls.push(PlannedCall { call, label, result, macs });
+        let node = self.builder.node;
+        self.builder.calls.push(PlannedCall { call, label, result, macs, node });
     }
 
     /// Appends calls of this op.
@@ -365,6 +390,6 @@ impl Lower<'_> {
     }
 
     fn label(&self) -> String {
-        format!("{} {}", self.node.op.name(), self.node.scope)
+        self.node.label()
     }
 }

@@ -26,7 +26,7 @@ pub(super) async fn plan(
     let nets = std::slice::from_ref(&model.net);
     let most = if gpu.caps().stream { MOST_CPU } else { MOST_GPU };
     let mut most = options.batch.unwrap_or(most).min(options.count);
-    let mut note = None;
+    let (mut note, mut first) = (None, None);
     loop {
         // Batches of nearly equal size waste least in the last.
         let even = options.count.div_ceil(options.count.div_ceil(most));
@@ -42,7 +42,8 @@ pub(super) async fn plan(
         most = n / 2;
         if let Some(asked) = options.batch {
             note = Some(format!(
-                "a batch of {asked} does not fit, so {most} images are drawn at once (the same images): {why}"
+                "a batch of {asked} does not fit, so {most} images are drawn at once (the same images): {}",
+                first.get_or_insert(why)
             ));
         }
     }

@@ -12,6 +12,9 @@ pub enum PipelineError {
         /// The name asked for.
         name: String,
     },
+    /// No model of the name.
+    #[error(transparent)]
+    Find(#[from] super::find::FindError),
     /// The model folder is wrong.
     #[error(transparent)]
     Weights(#[from] crate::weights::WeightsError),

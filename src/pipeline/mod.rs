@@ -6,6 +6,8 @@ mod batch;
 mod classes;
 mod embedded;
 mod error;
+pub mod find;
+pub mod inspect;
 mod job;
 mod model;
 mod provenance;

@@ -1,6 +1,6 @@
 //! A model without a device: its files read and checked, its network built.
 
-use super::classes::Classes;
+use super::classes::{Class, Classes};
 use super::{PipelineError, Sample, EMBEDDED};
 use crate::diffusion::guidance::Conditioning;
 use crate::diffusion::program::Program;
@@ -19,7 +19,12 @@ use std::path::Path;
 pub struct Model {
     pub(super) name: String,
     pub(super) about: Description,
+    /// The network before the fusions.
+    pub(super) built: Graph,
     pub(super) net: NetGraph,
+    pub(super) configuration: serde_json::Value,
+    /// Null where there is no file.
+    pub(super) scheduler_file: serde_json::Value,
     pub(super) scheduler: SchedulerConfig,
     pub(super) classes: Classes,
     pub(super) notes: Vec<String>,
@@ -65,16 +70,32 @@ impl Model {
                 SchedulerConfig::default()
             }
         };
+        let built = graph.without_taps();
         let net = NetGraph {
-            graph: passes::run(&graph.without_taps()),
+            graph: passes::run(&built),
             images: vec!["sample".into()],
             time: Some("timestep".into()),
             label: (about.labels != Labels::None).then(|| "class_labels".into()),
             output: "output".into(),
         };
         let classes = Classes::new(about.labels, &folder.index);
-        let fingerprint = folder.fingerprint();
-        Ok(Model { name: name.to_string(), about, net, scheduler, classes, notes, fingerprint })
+        Ok(Model {
+            name: name.to_string(),
+            about,
+            built,
+            net,
+            configuration: folder.config.parse()?,
+            scheduler_file: folder
+                .scheduler
+                .as_ref()
+                .map(|json| json.parse())
+                .transpose()?
+                .unwrap_or_default(),
+            scheduler,
+            classes,
+            notes,
+            fingerprint: folder.fingerprint(),
+        })
     }
 
     /// The model's name, as it was asked for.
@@ -117,6 +138,20 @@ impl Model {
     /// The network with its fusions done.
     pub fn network(&self) -> &NetGraph {
         &self.net
+    }
+
+    /// Numbers in the weights that the network reads.
+    pub fn parameters(&self) -> u64 {
+        super::inspect::weights(&self.built).parameters
+    }
+
+    /// The label of an image by its index; `None` for a model without labels.
+    ///
+    /// # Errors
+    /// A class that the model has not.
+    pub fn label(&self, class: &Class, index: u64) -> Result<Option<f32>, PipelineError> {
+        let label = self.classes.label(class, index)?;
+        Ok((self.about.labels != Labels::None).then_some(label))
     }
 
     /// The sampler's program for these options: what the GPU will run.

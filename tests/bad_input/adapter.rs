@@ -47,23 +47,25 @@ fn no_adapter_at_all_says_what_to_install() {
 }
 
 #[test]
-fn a_tensor_larger_than_a_binding_is_named() {
+fn a_batch_larger_than_a_binding_is_named_and_cut() {
     // Core limits: 128 MiB a binding. 8 KiB an image and tensor: 20,000 images do not fit.
     let gpu = Gpu::open(&Options { core_only: true, ..Default::default() }).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let folder = Model::tiny().write(dir.path());
     let pipeline = Pipeline::open(&gpu, &folder).unwrap();
     let options = Sample { count: 20_000, batch: Some(20_000), ..Sample::default() };
-    let error = pipeline.sample(&options).err().expect("a refusal");
-    let text = error.to_string();
+    // The images do not depend on the batch: a smaller one is taken, and the job says so.
+    let report = pipeline.sample(&options).unwrap().report();
+    assert!((1..20_000).contains(&report.batch), "{report:?}");
+    let text = report.notes.join("\n");
+    assert!(text.contains(&format!("{} images are drawn at once", report.batch)), "{text}");
     let wanted = (20_000 * 8 * 8 * 32 * 4).to_string();
     for word in ["conv2d conv_in", "20000 images", "max_storage_buffer_binding_size", &wanted, "134217728"] {
         assert!(text.contains(word), "{word}: {text}");
     }
-    assert!(text.contains("--batch"), "{text}");
-    // Without a number, a batch that fits is found.
-    let job = pipeline.sample(&Sample { count: 20_000, ..Sample::default() }).unwrap();
-    drop(job);
+    // Without a number, a batch that fits is found, and nothing needs to be said.
+    let report = pipeline.sample(&Sample { count: 20_000, ..Sample::default() }).unwrap().report();
+    assert!(report.notes.is_empty(), "{report:?}");
 }
 
 #[test]

@@ -55,19 +55,12 @@ fn numbers_out_of_range() {
 }
 
 #[test]
-fn sizes_that_no_adapter_has() {
-    let most = u64::MAX.to_string();
-    let words = ["max_storage_buffer_binding_size", "images", "--batch"];
-    for n in ["100000000", &(1u64 << 40).to_string(), &(1u64 << 62).to_string(), &most] {
-        tiny(&["--count", n, "--batch", n], &words);
-    }
-    // The state would fit, the network's first result does not.
-    if cfg!(target_os = "linux") {
-        let out = tempfile::tempdir().unwrap();
-        let out = out.path().join("new");
-        tiny(&["--count", "20000", "--batch", "300000", "--zoom", "64", "--out", arg(&out)], &words);
-        assert!(!out.exists());
-    }
+fn memory_that_is_not_there() {
+    let out = tempfile::tempdir().unwrap();
+    let out = out.path().join("new");
+    // Not even one image: what needs how much, how much there is, what to do.
+    tiny(&["--memory", "1", "--out", arg(&out)], &["weight `", "KiB", "of the 1 MiB", "memory budget"]);
+    assert!(!out.exists());
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! `undiffuse info`: adapters and embedded models.
+//! `undiffuse info`: adapters, embedded models and the zoo.
 
-use crate::Failure;
+use crate::{text, Failure};
 use undiffuse::gpu;
-use undiffuse::pipeline;
+use undiffuse::pipeline::{self, find};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -21,8 +21,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .iter()
         .map(|m| serde_json::json!({ "name": m.name, "about": m.about, "bytes": m.weights.len() }))
         .collect();
+    let places = find::Places::of_environment();
+    let zoo = places.zoo_models();
     if args.json {
-        say!(stdout, "{}", serde_json::json!({ "adapters": adapters, "models": models }));
+        let zoo = serde_json::json!({ "folder": places.zoo, "models": zoo });
+        say!(stdout, "{}", serde_json::json!({ "adapters": adapters, "models": models, "zoo": zoo }));
         return Ok(());
     }
     if found.is_empty() {
@@ -54,6 +57,23 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     say!(stdout, "\nEmbedded models:");
     for m in pipeline::EMBEDDED {
         say!(stdout, "  {:<10} {}", m.name, m.about);
+    }
+    if let Some(folder) = &places.zoo {
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+        say!(stdout, "\nThe zoo, {}:", folder.display());
+        if zoo.is_empty() {
+            say!(stdout, "  no model is there");
+        }
+        let width = zoo.iter().map(|m| m.name.len() + 4).max().unwrap_or(0);
+        for m in &zoo {
+            let parameters = m.parameters.map_or(String::new(), |p| format!("{} parameters", text::count(p)));
+            let kind = m.kind.as_deref().unwrap_or("-");
+            let about = match &m.not_sampled {
+                Some(why) => format!("not sampled: {why}"),
+                None => m.about.clone(),
+            };
+            say!(stdout, "  {:<width$}  {kind:<17} {parameters:>18}  {about}", format!("zoo/{}", m.name));
+        }
     }
     Ok(())
 }

@@ -6,10 +6,13 @@ macro_rules! say {
     ($($text:tt)*) => { let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($text)*))); };
 }
 
+mod explain;
 mod info;
+mod inspect;
 mod output;
 mod progress;
 mod sample;
+mod text;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -26,7 +29,11 @@ struct Cli {
 enum Verb {
     /// Draw pictures with a model
     Sample(sample::Args),
-    /// List the adapters of this machine and the embedded models
+    /// Look inside a model: graph, fusions, plan, memory, predicted times; no device is needed
+    Inspect(inspect::Args),
+    /// Print a sampler's program with its coefficients, and where it comes from
+    Explain(explain::Args),
+    /// List the adapters of this machine, the embedded models and the zoo
     Info(info::Args),
 }
 
@@ -55,6 +62,8 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
     let result = match Cli::parse().verb {
         Verb::Sample(args) => sample::run(&args),
+        Verb::Inspect(args) => inspect::run(&args),
+        Verb::Explain(args) => explain::run(&args),
         Verb::Info(args) => info::run(&args),
     };
     match result {

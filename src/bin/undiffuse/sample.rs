@@ -4,18 +4,19 @@ use crate::output::{self, Kind, Output};
 use crate::progress::Progress;
 use crate::Failure;
 use image::RgbImage;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 use undiffuse::diffusion::sampler::Sampler;
 use undiffuse::gpu::{Gpu, Options};
-use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, Sample, EMBEDDED};
+use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, Sample};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// An embedded model (see `undiffuse info`) or a model folder as diffusers saves it
-    #[arg(long, default_value = "emoji32", value_name = "NAME|FOLDER")]
+    /// An embedded model or `zoo/NAME` (see `undiffuse info`), a model folder as diffusers saves
+    /// it, or `OWNER/NAME` as the Hugging Face cache has it
+    #[arg(long, default_value = "emoji32", value_name = "NAME|FOLDER|OWNER/NAME")]
     model: String,
     /// How many images
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -56,6 +57,10 @@ pub struct Args {
     /// vulkan, metal, dx12 or webgpu
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
+    /// Memory that the engine may have on the device, in MiB [default: all of a GPU's, most of
+    /// what is free where the adapter is a processor]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    memory: Option<u64>,
     /// Print one JSON object about the run on stdout
     #[arg(long)]
     json: bool,
@@ -71,6 +76,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         backend: args.backend.clone(),
         ..Default::default()
     })?;
+    if let Some(mib) = args.memory {
+        gpu.set_memory_budget(Some(mib << 20));
+    }
     let mut progress = Progress::new();
     let mut prepare = |done: usize, of: usize| {
         if stop.load(Ordering::SeqCst) {
@@ -82,7 +90,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
         progress.show(0.0, &format!("preparing {done}/{of}"));
     };
-    let pipeline = Pipeline::new(&gpu, open(&args.model)?, &mut prepare)?;
+    let pipeline = Pipeline::new(&gpu, Model::find(&args.model)?, &mut prepare)?;
     for note in pipeline.notes() {
         say!("note: {note}");
     }
@@ -132,18 +140,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     );
     say!("wrote {}", writer.said());
     Ok(())
-}
-
-/// An embedded model by name, else a folder.
-fn open(model: &str) -> Result<Model, Failure> {
-    if EMBEDDED.iter().any(|m| m.name == model) {
-        return Ok(Model::embedded(model)?);
-    }
-    // A word that names no file is meant as an embedded model.
-    if !Path::new(model).exists() && !model.contains(['/', '\\', '.']) {
-        return Ok(Model::embedded(model)?);
-    }
-    Ok(Model::open(model)?)
 }
 
 /// Runs the job; images go to the writer as their batch is done.

@@ -3,7 +3,8 @@
 use super::Slot;
 
 /// An expression of one number per image.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Expr {
     /// A constant.
     Const(f64),
@@ -23,7 +24,8 @@ pub enum Expr {
 }
 
 /// Functions of one number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Unary {
     /// `-a`.
     Neg,
@@ -38,7 +40,8 @@ pub enum Unary {
 }
 
 /// Functions of two numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Binary {
     /// `a + b`.
     Add,
@@ -141,7 +144,7 @@ impl Binary {
 /// A function of one number as cubics over equal intervals, for times that are
 /// found on the GPU: in interval i, with `s = (at - start) / step - i`, the value
 /// is `c0 + s (c1 + s (c2 + s c3))`. Beyond its ends it has the ends' values.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Table {
     /// For messages.
     pub name: String,

@@ -10,7 +10,8 @@ pub const MAX_TERMS: usize = 4;
 /// One instruction. Elementwise ones may work in place (`dst` among the sources).
 ///
 /// To come: `Apply { dst, operator, src }` and `Loop { body, until, at_most }`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Instruction {
     /// Evaluates a network and takes ranges of its output's channels.
     Eval {
@@ -80,7 +81,7 @@ pub enum Instruction {
 }
 
 /// Where a range of a network's output channels goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Output {
     /// The register, of as many channels as the range.
     pub dst: Reg,
@@ -89,7 +90,8 @@ pub struct Output {
 }
 
 /// A coefficient of a [`Term`].
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Coef {
     /// Known when the program is made.
     Const(f64),
@@ -100,7 +102,7 @@ pub enum Coef {
 }
 
 /// `coef * src`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Term {
     /// The factor.
     pub coef: Coef,
@@ -116,7 +118,8 @@ impl Term {
 }
 
 /// Elementwise functions.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pointwise {
     /// `a * b`.
     Mul,
@@ -146,7 +149,8 @@ impl Pointwise {
 }
 
 /// Numbers made of whole registers, per image.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reduce {
     /// `sum a^2`.
     SumSquares,

@@ -66,6 +66,21 @@ impl Sampler {
         }
     }
 
+    /// The text of the sampler's file.
+    pub const fn source(self) -> &'static str {
+        match self {
+            Self::Ddpm => include_str!("ddpm.rs"),
+            Self::Ddim => include_str!("ddim.rs"),
+        }
+    }
+
+    /// The head of its file: paper, equations, what differs from them.
+    pub fn paper(self) -> String {
+        let head = self.source().lines().take_while(|l| l.starts_with("//!"));
+        let plain = head.map(|l| l.trim_start_matches("//!").trim_start_matches(' ').to_string());
+        plain.filter(|l| !l.starts_with("```")).collect::<Vec<_>>().join("\n")
+    }
+
     /// The program of this sampler, validated.
     pub fn program(self, context: &Context<'_>) -> Result<Program, Error> {
         let program = match self {

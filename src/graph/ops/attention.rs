@@ -35,6 +35,10 @@ impl Op for Attention {
         2 * (inputs[0].len() * inputs[1].pixels()) as u64
     }
 
+    fn detail(&self) -> String {
+        format!("{} head{}", self.heads, if self.heads == 1 { "" } else { "s" })
+    }
+
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
         let (q, k) = (cx.shape(0), cx.shape(1));
         let d = q.c / self.heads;

@@ -107,6 +107,30 @@ impl Op for Conv2d {
         self.kernel(1, inputs[0], output).map_or(0, |k| k.macs())
     }
 
+    fn params(&self) -> Vec<&Param> {
+        std::iter::once(&self.weight).chain(&self.bias).collect()
+    }
+
+    fn detail(&self) -> String {
+        let mut words = Vec::new();
+        if let [_, _, kh, kw] = *self.weight.shape() {
+            words.push(format!("{kh}x{kw}"));
+        }
+        if self.stride != 1 {
+            words.push(format!("stride {}", self.stride));
+        }
+        if self.temb {
+            words.push("+ time".into());
+        }
+        if self.residual {
+            words.push("+ residual".into());
+        }
+        if self.scale != 1.0 {
+            words.push(format!("* {:.4}", self.scale));
+        }
+        words.join(", ")
+    }
+
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
         let conv = self.kernel(cx.n(), cx.shape(0), cx.output_shape()).map_err(GraphError::Internal)?;
         let (kernel, variant) = conv.choose(cx.caps());

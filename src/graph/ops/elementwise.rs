@@ -70,6 +70,14 @@ impl Op for Elementwise {
         Ok(x)
     }
 
+    fn detail(&self) -> String {
+        match self.kind {
+            Kind::Act(act) => format!("{act:?}").to_lowercase(),
+            Kind::Affine { mul, add } => format!("* {mul:.4} + {add:.4}"),
+            Kind::Add | Kind::ScaleShift | Kind::DivImage => String::new(),
+        }
+    }
+
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
         let shape = cx.output_shape();
         let mut call = kernel::Elementwise {

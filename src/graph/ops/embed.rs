@@ -27,6 +27,10 @@ impl Op for Embed {
         }
     }
 
+    fn params(&self) -> Vec<&Param> {
+        vec![&self.table]
+    }
+
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
         let [rows, c] = *self.table.shape() else {
             return Err(GraphError::Internal("a table without rows".into()));

@@ -48,6 +48,10 @@ impl Op for Fir {
         }
     }
 
+    fn detail(&self) -> String {
+        format!("{} taps, up {}, down {}", self.taps.len(), self.up, self.down)
+    }
+
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
         // The gain is of the filter of both axes: each takes its root.
         let root = self.gain.sqrt();

@@ -50,6 +50,21 @@ impl Op for GroupNorm {
         Ok(x)
     }
 
+    fn params(&self) -> Vec<&Param> {
+        [&self.weight, &self.bias].into_iter().flatten().collect()
+    }
+
+    fn detail(&self) -> String {
+        let mut text = format!("{} groups", self.groups);
+        if self.scale_shift {
+            text += ", scale and shift";
+        }
+        if self.act != Activation::Identity {
+            text += &format!(", {:?}", self.act).to_lowercase();
+        }
+        text
+    }
+
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
         let x = cx.shape(0);
         let norm = norm::GroupNorm {

@@ -14,6 +14,7 @@ pub mod time;
 use super::plan::Lower;
 use super::GraphError;
 use crate::shape::Shape;
+use crate::weights::Param;
 use std::any::Any;
 use std::fmt::Debug;
 
@@ -32,6 +33,16 @@ pub trait Op: Debug + Send + Sync + Any {
     fn macs(&self, inputs: &[Shape], output: Shape) -> u64 {
         let _ = (inputs, output);
         0
+    }
+
+    /// The weights that are read.
+    fn params(&self) -> Vec<&Param> {
+        Vec::new()
+    }
+
+    /// What tells this op from others of its name, shortly: `3x3, stride 2, + residual`.
+    fn detail(&self) -> String {
+        String::new()
     }
 
     /// Emits the kernel calls.

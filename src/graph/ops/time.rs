@@ -55,6 +55,20 @@ impl Op for TimeEmbedding {
         }
     }
 
+    fn params(&self) -> Vec<&Param> {
+        match self {
+            TimeEmbedding::Sinusoidal { .. } => Vec::new(),
+            TimeEmbedding::Fourier { weight, .. } => vec![weight],
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            TimeEmbedding::Sinusoidal { .. } => "sinusoidal".into(),
+            TimeEmbedding::Fourier { log, .. } => if *log { "Fourier of ln t" } else { "Fourier" }.into(),
+        }
+    }
+
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
         let dim = cx.output_shape().c;
         let (table, cos_first, log) = match self {

@@ -26,17 +26,49 @@ pub struct Pass {
 /// Every pass, in the order run.
 pub static ALL: &[Pass] = &[norm_epilogue::PASS, conv_epilogue::PASS];
 
+/// What a pass did.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Done {
+    /// The pass, or `unread`: nodes that nothing reads are dropped first.
+    pub name: &'static str,
+    /// Nodes before it.
+    pub before: usize,
+    /// Nodes after it.
+    pub after: usize,
+    /// What was taken into what; empty for `unread`.
+    pub fusions: Vec<Fusion>,
+}
+
+/// One application of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Fusion {
+    /// The producer, `conv2d mid_block.resnets.0.conv1`.
+    pub node: String,
+    /// The consumer that it took in.
+    pub took: String,
+}
+
 /// Runs all passes and drops nodes that nothing reads.
 pub fn run(graph: &Graph) -> Graph {
+    run_reporting(graph).0
+}
+
+/// [`run`], and what each pass did, in order.
+pub fn run_reporting(graph: &Graph) -> (Graph, Vec<Done>) {
+    let before = graph.nodes.len();
     let mut graph = without_dead(graph.clone());
+    let mut done = vec![Done { name: "unread", before, after: graph.nodes.len(), fusions: Vec::new() }];
     for pass in ALL {
-        while step(&mut graph, pass) {}
+        let before = graph.nodes.len();
+        let mut fusions = Vec::new();
+        while step(&mut graph, pass, &mut fusions) {}
+        done.push(Done { name: pass.name, before, after: graph.nodes.len(), fusions });
     }
-    graph
+    (graph, done)
 }
 
 /// Applies a pass once over the graph; says whether anything changed.
-fn step(graph: &mut Graph, pass: &Pass) -> bool {
+fn step(graph: &mut Graph, pass: &Pass, fusions: &mut Vec<Fusion>) -> bool {
     let mut changed = false;
     let mut uses = graph.uses();
     let mut nodes: Vec<Option<Node>> = graph.nodes.iter().cloned().map(Some).collect();
@@ -55,6 +87,7 @@ fn step(graph: &mut Graph, pass: &Pass) -> bool {
         for j in producers {
             let Some(producer) = nodes[j].clone() else { continue };
             if let Some((op, inputs)) = (pass.rule)(graph, &producer, &consumer) {
+                fusions.push(Fusion { node: producer.label(), took: consumer.label() });
                 uses[producer.output.0 as usize] = 0;
                 nodes[j] = None;
                 nodes[i] = Some(Node { op, inputs, output: consumer.output, scope: producer.scope });
