@@ -155,9 +155,15 @@ impl Provenance {
         })
     }
 
-    /// The provenance of the `i`th of these images alone.
+    /// The provenance of the `i`th of these images, drawn alone: the same for the same image,
+    /// in whatever company it was drawn.
     pub fn image(&self, i: usize) -> Provenance {
-        Provenance { first_index: self.first_index.wrapping_add(i as u64), count: 1, ..self.clone() }
+        Provenance {
+            first_index: self.first_index.wrapping_add(i as u64),
+            count: 1,
+            batch: 1,
+            ..self.clone()
+        }
     }
 
     /// What was otherwise when `self` was made than it is for `now`, beside the options:

@@ -46,13 +46,14 @@ impl Animation {
     /// Sets the frames for a run, and whether they can be had.
     pub fn plan(&mut self, steps: usize, count: usize, size: (usize, usize)) -> Result<(), OutputError> {
         self.every = steps.div_ceil(FRAMES).max(1);
-        let frames = (steps - 1) / self.every;
+        let frames = steps.saturating_sub(1) / self.every;
         self.frames = vec![Vec::new(); frames];
-        let (w, h) = Sheet::new(count, zoomed_size(size, self.zoom)?)?.size;
-        match u64::from(w) * u64::from(h) * (frames as u64 + 1) <= MOST {
+        let fits = |(w, h): (u32, u32)| u64::from(w) * u64::from(h) * (frames as u64 + 1) <= MOST;
+        let sheet = Sheet::new(count, zoomed_size(size, self.zoom)?);
+        match sheet.is_ok_and(|s| fits(s.size)) {
             true => Ok(()),
             false => Err(OutputError::TooLarge {
-                what: format!("an animation of {} frames of {w} x {h} pixels", frames + 1),
+                what: format!("an animation of {} frames of {count} images", frames + 1),
                 advice: "draw fewer images, or use a smaller --zoom",
             }),
         }

@@ -13,7 +13,7 @@
 use super::file::Part;
 use super::OutputError;
 use npyz::{DType, WriteOptions, WriterBuilder};
-use std::io::{self, BufWriter, Seek, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 use undiffuse::pipeline::{Provenance, Tensors};
 use zip::write::SimpleFileOptions;
@@ -32,8 +32,50 @@ pub fn write(path: &Path, data: &Tensors, made: &Provenance) -> Result<(), Outpu
     file.into_inner().map_err(|e| unwritable(e.into_error()))?.finish()
 }
 
+/// Keeps the first error and drops what is written after it: `ZipWriter` would print the
+/// errors of closing a broken archive.
+struct Kept<W> {
+    to: W,
+    error: Option<io::Error>,
+}
+
+impl<W> Kept<W> {
+    fn keep<T>(&mut self, result: io::Result<T>, or: T) -> io::Result<T> {
+        match result {
+            // Whoever writes tries again.
+            Err(e) if e.kind() != io::ErrorKind::Interrupted => {
+                self.error.get_or_insert(e);
+                Ok(or)
+            }
+            other => other,
+        }
+    }
+}
+
+impl<W: Write> Write for Kept<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.error.is_some() {
+            return Ok(bytes.len());
+        }
+        let result = self.to.write(bytes);
+        self.keep(result, bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = if self.error.is_some() { Ok(()) } else { self.to.flush() };
+        self.keep(result, ())
+    }
+}
+
+impl<W: Seek> Seek for Kept<W> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let result = if self.error.is_some() { Ok(0) } else { self.to.seek(to) };
+        self.keep(result, 0)
+    }
+}
+
 fn fill<W: Write + Seek>(to: W, data: &Tensors, made: &Provenance) -> io::Result<W> {
-    let mut zip = ZipWriter::new(to);
+    let mut zip = ZipWriter::new(Kept { to, error: None });
     let (n, s) = (data.labels.len() as u64, data.shape);
     let index: Vec<u64> = (0..n).map(|i| data.first_index.wrapping_add(i)).collect();
     let shape = [n, s.h as u64, s.w as u64, s.c as u64];
@@ -44,7 +86,8 @@ fn fill<W: Write + Seek>(to: W, data: &Tensors, made: &Provenance) -> io::Result
     array(&mut zip, "first_index", "<u8", &[], &[data.first_index], |v| v.to_le_bytes())?;
     zip.start_file("provenance.json", options(0))?;
     zip.write_all(&serde_json::to_vec(made)?)?;
-    Ok(zip.finish()?)
+    let Kept { to, error } = zip.finish()?;
+    error.map_or(Ok(to), Err)
 }
 
 fn options(bytes: usize) -> SimpleFileOptions {
