@@ -4,17 +4,16 @@
 use std::collections::HashMap;
 use std::path::Path;
 use undiffuse::engine::evaluate;
-use undiffuse::gpu::{Gpu, Options};
-use undiffuse::graph::plan::{Buf, Builder, Plan, Target};
-use undiffuse::graph::{passes, Act, Graph, GraphError};
+use undiffuse::gpu::{Described, Gpu, Options, DESCRIBED};
+use undiffuse::graph::plan::{Buf, Target};
+use undiffuse::graph::report::plan;
+use undiffuse::graph::{passes, Act, Graph};
 use undiffuse::kernels::reflect::reflection;
 use undiffuse::kernels::Caps;
 use undiffuse::models;
 use undiffuse::shape::Shape;
 use undiffuse::weights::{deterministic, Deterministic, Json, Param};
 
-const CORE: Caps = Caps::CORE;
-const LAVAPIPE: Caps = Caps { subgroup: Some(8), int64: true, stream: true };
 const SWIFTSHADER: Caps = Caps { subgroup: Some(4), int64: false, stream: true };
 
 fn network(case: &str) -> Graph {
@@ -25,21 +24,22 @@ fn network(case: &str) -> Graph {
     graph
 }
 
-fn plan(graph: &Graph, caps: Caps, n: usize) -> Result<Plan, GraphError> {
-    let target = Target { caps, limits: wgpu::Limits::defaults(), name: "described".into() };
-    let mut builder = Builder::new(target, n);
-    let inputs: Vec<_> =
-        graph.inputs().iter().map(|(name, _)| (name.as_str(), builder.external(name))).collect();
-    let output = builder.external("output");
-    builder.segment("network", |b| b.network(graph, &inputs, &[("output", output)]))?;
-    builder.finish()
+fn described(name: &str) -> Target {
+    Target::described(Described::find(name).expect("a described adapter"))
+}
+
+fn all() -> Vec<Target> {
+    let swiftshader =
+        Target { caps: SWIFTSHADER, limits: wgpu::Limits::defaults(), name: "SwiftShader".into() };
+    DESCRIBED.iter().map(Target::described).chain([swiftshader]).collect()
 }
 
 #[test]
 fn no_dispatch_reads_the_buffer_it_writes_and_live_tensors_do_not_overlap() {
     for (case, n) in [("ddpm_cifar10", 16), ("skip_attn", 3), ("scale_shift", 5), ("class_cond", 1)] {
-        for caps in [CORE, LAVAPIPE, SWIFTSHADER] {
-            let plan = plan(&passes::run(&network(case).without_taps()), caps, n).unwrap();
+        for target in all() {
+            let caps = target.caps;
+            let plan = plan(&passes::run(&network(case).without_taps()), target, n).unwrap();
             let mut written = HashMap::new();
             for (i, planned) in plan.calls.iter().enumerate() {
                 let shader = reflection(planned.call.kernel, planned.call.variant).unwrap();
@@ -74,7 +74,8 @@ fn no_dispatch_reads_the_buffer_it_writes_and_live_tensors_do_not_overlap() {
 
 #[test]
 fn memory_follows_the_largest_live_set() {
-    let plan = plan(&passes::run(&network("ddpm_cifar10").without_taps()), LAVAPIPE, 16).unwrap();
+    let plan =
+        plan(&passes::run(&network("ddpm_cifar10").without_taps()), described("lavapipe"), 16).unwrap();
     let live = (0..plan.calls.len())
         .map(|i| plan.blocks.iter().filter(|b| b.first <= i && i <= b.last).map(|b| b.size).sum::<u64>())
         .max()
@@ -85,7 +86,8 @@ fn memory_follows_the_largest_live_set() {
 
 #[test]
 fn a_tensor_larger_than_a_binding_is_an_error_that_names_it() {
-    let error = plan(&network("ddpm_cifar10"), CORE, 2000).map(|_| ()).unwrap_err().to_string();
+    let error =
+        plan(&network("ddpm_cifar10"), described("core-webgpu"), 2000).map(|_| ()).unwrap_err().to_string();
     for word in ["conv", "2000 images", "max_storage_buffer_binding_size", "134217728", "--batch"] {
         assert!(error.contains(word), "{error}");
     }

@@ -202,21 +202,7 @@ pub fn texture<'a>(
     for (layer, image) in images.enumerate() {
         match image {
             Source::Kept(kept, i) => kept.copy(i, &mut encoder, &texture, layer as u32),
-            Source::Rgba(bytes) => gpu.queue().write_texture(
-                wgpu::TexelCopyTextureInfo {
-                    texture: &texture,
-                    mip_level: 0,
-                    origin: wgpu::Origin3d { x: 0, y: 0, z: layer as u32 },
-                    aspect: wgpu::TextureAspect::All,
-                },
-                &bytes,
-                wgpu::TexelCopyBufferLayout {
-                    offset: 0,
-                    bytes_per_row: Some(shape.w as u32 * 4),
-                    rows_per_image: Some(shape.h as u32),
-                },
-                wgpu::Extent3d { width: shape.w as u32, height: shape.h as u32, depth_or_array_layers: 1 },
-            ),
+            Source::Rgba(bytes) => gpu.write_layer(&texture, layer as u32, &bytes),
         }
     }
     gpu.submit(encoder)?;

@@ -200,6 +200,11 @@ impl Gpu {
         }
     }
 
+    /// Kernels that are compiled for this device.
+    pub fn kernels_compiled(&self) -> usize {
+        lock(&self.0.kernels).len()
+    }
+
     /// A compiled variant, from the cache or made now.
     ///
     /// # Errors
@@ -254,10 +259,38 @@ impl Gpu {
         }
     }
 
-    /// Writes `data` (a multiple of 4 bytes) before the next submission.
+    /// Writes `data` (a multiple of 4 bytes) before the next submission. A lost device
+    /// takes it and forgets it; the submission tells.
     pub fn write(&self, buffer: &wgpu::Buffer, offset: u64, data: &[u8]) {
         self.count(|m| &m.bytes_up, data.len() as u64);
-        self.0.queue.write_buffer(buffer, offset, data);
+        self.tolerant("write", |queue| queue.write_buffer(buffer, offset, data));
+    }
+
+    /// Writes RGBA8 `[h, w, 4]` to a layer of a texture before the next submission.
+    pub fn write_layer(&self, texture: &wgpu::Texture, layer: u32, rgba: &[u8]) {
+        self.count(|m| &m.bytes_up, rgba.len() as u64);
+        let (width, height) = (texture.width(), texture.height());
+        let to = wgpu::TexelCopyTextureInfo {
+            texture,
+            mip_level: 0,
+            origin: wgpu::Origin3d { x: 0, y: 0, z: layer },
+            aspect: wgpu::TextureAspect::All,
+        };
+        let layout = wgpu::TexelCopyBufferLayout {
+            offset: 0,
+            bytes_per_row: Some(width * 4),
+            rows_per_image: Some(height),
+        };
+        let size = wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
+        self.tolerant("write", |queue| queue.write_texture(to, rgba, layout, size));
+    }
+
+    /// A write whose errors are only told to the log: what was made on a lost device is
+    /// not there, and no handler of the application's shall hear of it.
+    fn tolerant(&self, what: &str, f: impl FnOnce(&wgpu::Queue)) {
+        if let Err(e) = self.scoped(what, 0, |_| f(&self.0.queue)) {
+            tracing::debug!(%e, "a write failed");
+        }
     }
 
     /// Submits commands; the ticket tells when they are done.

@@ -1,7 +1,7 @@
 //! A graph as Graphviz text: `dot -Tsvg`.
 
 use super::{Graph, Tensor};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 
 /// Modules within modules, and the nodes of each.
@@ -56,10 +56,12 @@ fn colour(op: &str) -> &'static str {
 /// The graph in Graphviz's language: ops with their shapes, modules as clusters.
 pub fn dot(graph: &Graph, name: &str) -> String {
     let mut root = Module::default();
+    let modules = modules(graph);
     for (i, node) in graph.nodes().iter().enumerate() {
         let mut path = path(&node.scope);
-        // The last name is the op's own and stands in its label.
-        path.pop();
+        if !modules.contains(&path) {
+            path.pop();
+        }
         root.add(&path, i);
     }
     let mut out = format!("digraph {} {{\n", quoted(name));
@@ -72,7 +74,7 @@ pub fn dot(graph: &Graph, name: &str) -> String {
         makers.insert(*t, format!("in{i}"));
     }
     let mut clusters = 0;
-    write_module(&mut out, graph, &root, 1, &mut clusters);
+    write_module(&mut out, graph, &modules, &root, 1, &mut clusters);
     for (i, node) in graph.nodes().iter().enumerate() {
         makers.insert(node.output, format!("op{i}"));
     }
@@ -94,11 +96,26 @@ pub fn dot(graph: &Graph, name: &str) -> String {
     out
 }
 
-fn write_module(out: &mut String, graph: &Graph, module: &Module, depth: usize, clusters: &mut usize) {
+/// The paths that lead to ops by a further name. An op at such a path stands in the
+/// module; the last name of every other path is the op's own and stands in its label.
+fn modules(graph: &Graph) -> HashSet<Vec<String>> {
+    let paths = graph.nodes().iter().map(|n| path(&n.scope));
+    paths.flat_map(|p| (0..p.len()).map(|len| p[..len].to_vec()).collect::<Vec<_>>()).collect()
+}
+
+fn write_module(
+    out: &mut String,
+    graph: &Graph,
+    modules: &HashSet<Vec<String>>,
+    module: &Module,
+    depth: usize,
+    clusters: &mut usize,
+) {
     let indent = "  ".repeat(depth);
     for &i in &module.nodes {
         let node = &graph.nodes()[i];
-        let own = path(&node.scope).pop().unwrap_or_default();
+        let mut path = path(&node.scope);
+        let own = if modules.contains(&path) { String::new() } else { path.pop().unwrap_or_default() };
         let name = node.op.name();
         let lines = [own, format!("{name} {}", node.op.detail()).trim().to_string()];
         let label = lines.into_iter().filter(|l| !l.is_empty()).collect::<Vec<_>>().join("\n");
@@ -107,7 +124,7 @@ fn write_module(out: &mut String, graph: &Graph, module: &Module, depth: usize, 
     for (name, part) in module.parts.values() {
         let _ = writeln!(out, "{indent}subgraph cluster_{clusters} {{ label={};", quoted(name));
         *clusters += 1;
-        write_module(out, graph, part, depth + 1, clusters);
+        write_module(out, graph, modules, part, depth + 1, clusters);
         let _ = writeln!(out, "{indent}}}");
     }
 }

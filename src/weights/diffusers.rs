@@ -6,7 +6,7 @@
 //! `null_class` in it are ours.
 
 use super::json::CONFIG_LIMIT;
-use super::{Bytes, Fingerprint, Json, Safetensors, Sharded, Weights, WeightsError};
+use super::{Bytes, Deterministic, Fingerprint, Json, Safetensors, Sharded, Weights, WeightsError};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -108,6 +108,21 @@ impl DiffusersFolder {
             notes: Vec::new(),
             weights: Arc::new(Safetensors::from_bytes(format!("{origin}/unet/{}", WEIGHTS[0]), weights)?),
         })
+    }
+
+    /// A configuration alone, with [`Deterministic`] weights: to measure speed and memory of a
+    /// network that nobody has trained. What it draws means nothing.
+    ///
+    /// # Errors
+    /// None here; a configuration that is wrong shows when the model is opened.
+    pub fn synthetic(config: Json) -> Self {
+        Self {
+            config,
+            scheduler: None,
+            index: ModelIndex::default(),
+            notes: vec!["the weights are synthetic: what is drawn means nothing".to_owned()],
+            weights: Arc::new(Deterministic),
+        }
     }
 
     /// The network's tensors.

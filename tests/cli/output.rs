@@ -29,8 +29,8 @@ fn json_is_one_object_and_nothing_else_is_on_stdout() {
     {
         assert_eq!(json[key], value, "{key}: {json}");
     }
-    // Pixels, and a count of bad values, of two batches of two.
-    assert_eq!(json["bytes_down"], 2 * 2 * (8 * 8 + 1) * 4);
+    // Pixels (rows of 256 bytes), and a count of bad values, of two batches of two.
+    assert_eq!(json["bytes_down"], 2 * 2 * (8 * 64 + 1) * 4);
     assert!(json["bytes_up"].as_u64().is_some_and(|b| b > 100_000), "{json}");
     assert!(json["submissions"].as_u64().is_some_and(|s| s >= 2), "{json}");
     assert!(json["seconds"].as_f64().is_some_and(|s| s > 0.0), "{json}");
