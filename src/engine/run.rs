@@ -57,6 +57,7 @@ pub struct Run {
     in_flight: VecDeque<Chunk>,
     last_done: Option<Instant>,
     pending: Option<Pending>,
+    stop_every: usize,
 }
 
 impl Run {
@@ -70,7 +71,13 @@ impl Run {
             in_flight: VecDeque::new(),
             last_done: None,
             pending: None,
+            stop_every: usize::MAX,
         }
+    }
+
+    /// No chunk goes past a step that is a multiple of `n`.
+    pub fn stop_every(&mut self, n: usize) {
+        self.stop_every = n.max(1);
     }
 
     /// Does what can be done without waiting: looks which chunks are done, and
@@ -134,7 +141,12 @@ impl Run {
             exe.plan().record_part(exe.gpu(), i, place, Part { base, groups }, pass);
             place += 1;
         };
+        let _ = self.next(exe);
+        let stop = (self.step / self.stop_every).saturating_add(1).saturating_mul(self.stop_every);
         while let Some(i) = self.next(exe).filter(|_| ran.len() < MOST) {
+            if self.step >= stop {
+                break;
+            }
             let (dispatch, ..) = exe.plan().call(i);
             let all = dispatch.groups();
             let rest = all - self.base;

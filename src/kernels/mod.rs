@@ -28,7 +28,10 @@ pub mod reflect;
 pub mod resample;
 pub mod scalar;
 pub mod select;
+mod set_hash;
 pub mod template;
+
+pub use set_hash::set_hash;
 
 /// A kernel family: one WGSL text and the variants made of it.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Drawing images: a job goes through its batches chunk by chunk.
 
 use super::album::{Album, Tensors};
-use super::{batch, Pipeline, PipelineError, Progress, Report, Sample};
+use super::{batch, Pipeline, PipelineError, Progress, Provenance, Report, Sample};
 use crate::clock::Instant;
 use crate::diffusion::program::Program;
 use crate::engine::{Batch, EngineError, Executable, Run, Status, Turn};
@@ -36,6 +36,7 @@ pub struct Job {
     preview: Option<wgpu::Texture>,
     cancelled: Canceller,
     notes: Vec<String>,
+    stop_every: Option<usize>,
 }
 
 /// Stops a job, from any thread.
@@ -103,6 +104,7 @@ impl Job {
             preview: None,
             cancelled: Canceller::default(),
             notes: note.into_iter().collect(),
+            stop_every: None,
         })
     }
 
@@ -192,7 +194,9 @@ impl Job {
         }
         if self.run.is_none() {
             self.start.get_or_insert_with(Instant::now);
-            self.run = Some(self.exe.start(&self.inputs()?)?);
+            let mut run = self.exe.start(&self.inputs()?)?;
+            self.stop_every.into_iter().for_each(|n| run.stop_every(n));
+            self.run = Some(run);
         }
         let Some(run) = &mut self.run else { return Ok(Went::Done) };
         let drawn = match run.turn(&self.exe, budget)? {
@@ -366,6 +370,21 @@ impl Job {
             seed: self.options.seed,
             noise_hash: format!("{:016x}", noise_hash(self.options.seed)),
             notes: self.notes.clone(),
+        }
+    }
+
+    /// How these images are made, to be kept beside them. Reads all weights once, for the
+    /// model's hash.
+    pub fn provenance(&self) -> Provenance {
+        Provenance::of(self.pipeline.model(), self.pipeline.gpu(), &self.options, self.exe.n())
+    }
+
+    /// Chunks end at every `n`th step, so that a caller of [`Job::advance`] meets each of them
+    /// and may look at the estimate there.
+    pub fn stop_every(&mut self, n: usize) {
+        self.stop_every = Some(n.max(1));
+        if let Some(run) = &mut self.run {
+            run.stop_every(n);
         }
     }
 

@@ -10,6 +10,7 @@ pub mod find;
 pub mod inspect;
 mod job;
 mod model;
+mod provenance;
 mod report;
 
 pub use crate::engine::Outputs;
@@ -19,6 +20,7 @@ pub use embedded::{Embedded, EMBEDDED};
 pub use error::PipelineError;
 pub use job::{Canceller, Job};
 pub use model::Model;
+pub use provenance::{Difference, Provenance};
 pub use report::{Progress, Report};
 
 use crate::diffusion::sampler::Sampler;

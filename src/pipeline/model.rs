@@ -10,7 +10,7 @@ use crate::diffusion::SchedulerConfig;
 use crate::engine::NetGraph;
 use crate::graph::{passes, Graph};
 use crate::models::{self, Description, Labels};
-use crate::weights::DiffusersFolder;
+use crate::weights::{DiffusersFolder, Fingerprint};
 use std::path::Path;
 
 /// A model's files, read and checked: the network as a graph, the noise schedule,
@@ -28,6 +28,7 @@ pub struct Model {
     pub(super) scheduler: SchedulerConfig,
     pub(super) classes: Classes,
     pub(super) notes: Vec<String>,
+    fingerprint: Fingerprint,
 }
 
 impl Model {
@@ -93,6 +94,7 @@ impl Model {
             scheduler,
             classes,
             notes,
+            fingerprint: folder.fingerprint(),
         })
     }
 
@@ -114,6 +116,18 @@ impl Model {
     /// The names of the classes, by label; numbers where the model gives no names.
     pub fn classes(&self) -> Vec<String> {
         self.classes.names()
+    }
+
+    /// What tells this model from every other ([`Fingerprint`]): 64 hexadecimal digits of its
+    /// configurations, labels and tensors. The first call reads all weights.
+    pub fn hash(&self) -> &str {
+        self.fingerprint.hash()
+    }
+
+    /// The steps that these options mean.
+    pub(super) fn steps(&self, options: &Sample) -> usize {
+        let train = self.scheduler.num_train_timesteps;
+        options.steps.unwrap_or_else(|| options.sampler.default_steps(train))
     }
 
     /// The noise schedule and what samplers are told by the model's files.
@@ -145,8 +159,7 @@ impl Model {
     /// # Errors
     /// Options that do not fit the model or each other.
     pub fn program(&self, options: &Sample) -> Result<Program, PipelineError> {
-        let train = self.scheduler.num_train_timesteps;
-        let steps = options.steps.unwrap_or_else(|| options.sampler.default_steps(train));
+        let steps = self.steps(options);
         let conditioning = match self.about.labels {
             Labels::None => Conditioning::None,
             _ => Conditioning::Class { null: self.classes.null().map(f64::from) },

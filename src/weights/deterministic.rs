@@ -14,7 +14,7 @@
 //!
 //! `tests/goldens_make/deterministic.py` is the same in Python.
 
-use super::{Param, Weights, WeightsError};
+use super::{Param, Stored, Weights, WeightsError};
 
 /// A source that has every tensor in every shape.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +32,10 @@ impl Weights for Deterministic {
 
     fn names(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    fn stored(&self, _name: &str) -> Option<Stored<'_>> {
+        None
     }
 }
 

@@ -6,10 +6,11 @@
 //! `null_class` in it are ours.
 
 use super::json::CONFIG_LIMIT;
-use super::{Bytes, Deterministic, Json, Safetensors, Sharded, Weights, WeightsError};
+use super::{Bytes, Deterministic, Fingerprint, Json, Safetensors, Sharded, Weights, WeightsError};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The names that weights may have, in the order of preference.
 const WEIGHTS: [&str; 7] = [
@@ -43,7 +44,7 @@ pub struct DiffusersFolder {
     pub index: ModelIndex,
     /// What the user may want to know: nothing here is an error.
     pub notes: Vec<String>,
-    weights: Box<dyn Weights>,
+    weights: Arc<dyn Weights>,
 }
 
 impl DiffusersFolder {
@@ -105,7 +106,7 @@ impl DiffusersFolder {
             scheduler: scheduler.map(|text| json("scheduler/scheduler_config.json", text)),
             index: index.unwrap_or_default(),
             notes: Vec::new(),
-            weights: Box::new(Safetensors::from_bytes(format!("{origin}/unet/{}", WEIGHTS[0]), weights)?),
+            weights: Arc::new(Safetensors::from_bytes(format!("{origin}/unet/{}", WEIGHTS[0]), weights)?),
         })
     }
 
@@ -120,13 +121,21 @@ impl DiffusersFolder {
             scheduler: None,
             index: ModelIndex::default(),
             notes: vec!["the weights are synthetic: what is drawn means nothing".to_owned()],
-            weights: Box::new(Deterministic),
+            weights: Arc::new(Deterministic),
         }
     }
 
     /// The network's tensors.
     pub fn weights(&self) -> &dyn Weights {
         self.weights.as_ref()
+    }
+
+    /// What tells this model from every other; nothing is read before it is asked.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let texts = [Some(&self.config), self.scheduler.as_ref()].map(|j| j.map(|j| j.text.as_str()));
+        let labels =
+            serde_json::json!({ "id2label": self.index.id2label, "null_class": self.index.null_class });
+        Fingerprint::new(texts[0].unwrap_or_default(), texts[1], &labels, self.weights.clone())
     }
 }
 
@@ -168,13 +177,13 @@ impl ModelIndex {
     }
 }
 
-fn open_weights(folder: &Path) -> Result<Box<dyn Weights>, WeightsError> {
+fn open_weights(folder: &Path) -> Result<Arc<dyn Weights>, WeightsError> {
     for name in WEIGHTS {
         let path = folder.join(name);
         if path.is_file() {
             return match name.ends_with(".json") {
-                true => Ok(Box::new(Sharded::open(&path)?)),
-                false => Ok(Box::new(Safetensors::open(&path)?)),
+                true => Ok(Arc::new(Sharded::open(&path)?)),
+                false => Ok(Arc::new(Safetensors::open(&path)?)),
             };
         }
     }

@@ -13,6 +13,7 @@ pub mod bytes;
 pub mod deterministic;
 pub mod diffusers;
 mod error;
+mod fingerprint;
 pub mod json;
 pub mod names;
 mod param;
@@ -23,6 +24,7 @@ pub use bytes::Bytes;
 pub use deterministic::Deterministic;
 pub use diffusers::DiffusersFolder;
 pub use error::WeightsError;
+pub use fingerprint::{Fingerprint, Stored};
 pub use json::Json;
 pub use param::{Dtype, Param};
 pub use safetensors::Safetensors;
@@ -44,6 +46,10 @@ pub trait Weights: Send + Sync {
 
     /// All names, sorted. Empty for a source that makes any tensor it is asked for.
     fn names(&self) -> Vec<String>;
+
+    /// The tensor `name` as it is stored, of whatever type and shape; `None` where there
+    /// is none, or where it is not stored but made.
+    fn stored(&self, name: &str) -> Option<Stored<'_>>;
 }
 
 /// Passes every request on and remembers it: which tensors a model asks for.
@@ -86,5 +92,9 @@ impl Weights for Recorder<'_> {
 
     fn names(&self) -> Vec<String> {
         self.weights.names()
+    }
+
+    fn stored(&self, name: &str) -> Option<Stored<'_>> {
+        self.weights.stored(name)
     }
 }

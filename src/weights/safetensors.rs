@@ -5,7 +5,7 @@
 //! the file ends. Here the lengths that it would only call wrong are named.
 
 use super::names::{near, new_attention_name, old_attention_name};
-use super::{Bytes, Dtype, Param, Weights, WeightsError};
+use super::{Bytes, Dtype, Param, Stored, Weights, WeightsError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -199,6 +199,12 @@ impl Weights for Safetensors {
         let mut names: Vec<String> = self.entries.keys().map(|n| new_attention_name(n)).collect();
         names.sort();
         names
+    }
+
+    fn stored(&self, name: &str) -> Option<Stored<'_>> {
+        let entry = self.entry(name)?;
+        let bytes = self.bytes.as_slice().get(entry.start..entry.end)?;
+        Some(Stored { dtype: format!("{:?}", entry.dtype), shape: &entry.shape, bytes })
     }
 }
 

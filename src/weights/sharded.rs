@@ -2,7 +2,7 @@
 
 use super::json::INDEX_LIMIT;
 use super::names::{near, new_attention_name, old_attention_name};
-use super::{Json, Param, Safetensors, Weights, WeightsError};
+use super::{Json, Param, Safetensors, Stored, Weights, WeightsError};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -90,6 +90,10 @@ impl Weights for Sharded {
         let mut names: Vec<String> = self.places.keys().map(|n| new_attention_name(n)).collect();
         names.sort();
         names
+    }
+
+    fn stored(&self, name: &str) -> Option<Stored<'_>> {
+        self.shard(name)?.stored(name)
     }
 }
 

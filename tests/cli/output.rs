@@ -4,6 +4,10 @@ use crate::command::{arg, good, names, run};
 use crate::model_folder::{config, Model};
 use serde_json::{json, Value};
 
+fn pixels(path: &std::path::Path) -> image::RgbImage {
+    image::open(path).expect("a whole picture").to_rgb8()
+}
+
 fn size(path: &std::path::Path) -> (u32, u32) {
     image::open(path).expect("a whole picture").to_rgb8().dimensions()
 }
@@ -111,7 +115,7 @@ fn classes_go_by_name_number_all_and_none() {
         let args =
             ["sample", "--model", arg(&model), "--first-index", index, "--steps", "2", "--out", arg(&out)];
         good(&[&args[..], class].concat());
-        std::fs::read(&out).unwrap()
+        pixels(&out)
     };
     let dog = draw(&["--class", "1"], "0");
     assert_eq!(draw(&["--class", "dog"], "0"), dog);
@@ -136,7 +140,7 @@ fn an_empty_class_may_stand_anywhere() {
         let out = dir.path().join("a.png");
         let args = ["sample", "--model", arg(&model), "--first-index", index, "--steps", "2"];
         good(&[&args[..], &["--class", class, "--out", arg(&out)]].concat());
-        std::fs::read(&out).unwrap()
+        pixels(&out)
     };
     assert_eq!(draw("duck", "2"), draw("3", "2"));
     assert_eq!(draw("all", "2"), draw("duck", "2"));
@@ -158,7 +162,7 @@ fn both_samplers_draw_and_a_folder_without_a_schedule_gets_a_note() {
             ["sample", "--model", arg(&model), "--steps", "4", "--sampler", sampler, "--out", arg(&out)];
         let ran = good(&[&args[..], eta].concat());
         assert!(ran.stderr.contains("note: ") && ran.stderr.contains("DDPM's default"), "{}", ran.stderr);
-        std::fs::read(&out).unwrap()
+        pixels(&out)
     };
     let ddim = draw("ddim", &[]);
     assert_ne!(draw("ddpm", &[]), ddim);

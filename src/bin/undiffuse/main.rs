@@ -9,6 +9,7 @@ macro_rules! say {
 mod explain;
 mod info;
 mod inspect;
+mod like;
 mod output;
 mod progress;
 mod sample;
@@ -16,6 +17,8 @@ mod text;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+#[cfg(unix)]
+use std::sync::{atomic::AtomicBool, Arc};
 
 /// Diffusion models run backwards on any GPU.
 #[derive(Parser)]
@@ -60,6 +63,9 @@ fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("UNDIFFUSE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,undiffuse=warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    // A file past the limit on its size is an error of the write, not the end of the process.
+    #[cfg(unix)]
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::<AtomicBool>::default());
     let result = match Cli::parse().verb {
         Verb::Sample(args) => sample::run(&args),
         Verb::Inspect(args) => inspect::run(&args),

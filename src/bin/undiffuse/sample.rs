@@ -1,35 +1,38 @@
 //! `undiffuse sample`: draw pictures.
 
-use crate::output::{self, Kind, Output};
+use crate::like::{class_name, Like};
+use crate::output::animation::Animation;
+use crate::output::png::{Text, MOST_ZOOM};
+use crate::output::{Kind, Output, Writer};
 use crate::progress::Progress;
 use crate::Failure;
-use image::RgbImage;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 use undiffuse::diffusion::sampler::Sampler;
 use undiffuse::gpu::{Gpu, Options};
-use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, Sample};
+use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, PipelineError, Provenance, Sample};
 
 #[derive(clap::Args)]
 pub struct Args {
     /// An embedded model or `zoo/NAME` (see `undiffuse info`), a model folder as diffusers saves
     /// it, or `OWNER/NAME` as the Hugging Face cache has it
-    #[arg(long, default_value = "emoji32", value_name = "NAME|FOLDER|OWNER/NAME")]
-    model: String,
-    /// How many images
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    count: usize,
-    /// Index of the first image: an image is a function of model, options, seed and index
-    #[arg(long, default_value_t = 0, value_name = "I")]
-    first_index: u64,
+    /// [default: emoji32]
+    #[arg(long, value_name = "NAME|FOLDER|OWNER/NAME")]
+    model: Option<String>,
+    /// How many images [default: 1]
+    #[arg(long, value_name = "N")]
+    count: Option<usize>,
+    /// Index of the first image: an image is a function of model, options, seed and index [default: 0]
+    #[arg(long, value_name = "I")]
+    first_index: Option<u64>,
     /// Images at once [default: what fits]
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
-    /// ddpm (ancestral) or ddim (fewer steps)
-    #[arg(long, default_value = "ddim", value_name = "NAME")]
-    sampler: Sampler,
+    /// ddpm (ancestral) or ddim (fewer steps) [default: ddim]
+    #[arg(long, value_name = "NAME")]
+    sampler: Option<Sampler>,
     /// Steps [default: 50 for ddim, all for ddpm]
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
@@ -39,18 +42,33 @@ pub struct Args {
     /// A class by name or number, `all` for each in turn, `none` for the empty class [default: all]
     #[arg(long, value_name = "NAME|INDEX|all", allow_negative_numbers = true)]
     class: Option<Class>,
-    /// Scale of classifier-free guidance; 1 is none
-    #[arg(long, default_value_t = 1.0, value_name = "X", allow_negative_numbers = true)]
-    guidance_scale: f64,
-    /// Seed of all noise
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    seed: u64,
-    /// A .png file (a grid of all images) or a folder (a file per image, named by index)
-    #[arg(long, default_value = "undiffuse.png", value_name = "FILE|FOLDER")]
-    out: PathBuf,
-    /// Width of a pixel in the output
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
-    zoom: u32,
+    /// Scale of classifier-free guidance; 1 is none [default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    guidance_scale: Option<f64>,
+    /// Seed of all noise [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Make a picture of `undiffuse sample` again, with all options that it records; flags beside
+    /// this one come before what is recorded. Says what is not as it was, and whether the pixels are
+    /// equal
+    #[arg(long, value_name = "FILE.png")]
+    like: Option<PathBuf>,
+    /// A .png file (a grid of all images), a folder (a file per image, named by index), or an .npz
+    /// file (float32 `images` [count, h, w, c] as the sampler ended, `labels`, `index`, `seed`)
+    /// [default: undiffuse.png; with --like FILE.png, FILE-again.png]
+    #[arg(long, value_name = "FILE|FOLDER")]
+    out: Option<PathBuf>,
+    /// Width of a pixel in the output [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_ZOOM)))]
+    zoom: Option<u32>,
+    /// Also write an animated PNG of how the images come to be: all of them, in the grid of --out,
+    /// in at most 61 frames
+    #[arg(long, value_name = "FILE.png")]
+    animate: Option<PathBuf>,
+    /// Write the present estimate of the images every N steps: NAME-step0010.png beside --out NAME.png,
+    /// INDEX-step0010.png in a folder
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    preview_every: Option<u32>,
     /// The adapter, by number or a part of its name (see `undiffuse info`)
     #[arg(long, value_name = "NAME|NUMBER")]
     adapter: Option<String>,
@@ -70,12 +88,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
-    let output = Output::open(&args.out)?;
-    let gpu = Gpu::open(&Options {
-        adapter: args.adapter.clone(),
-        backend: args.backend.clone(),
-        ..Default::default()
-    })?;
+    let mut like = args.like.as_deref().map(Like::open).transpose()?;
+    let (mut options, zoom) = settle(args, like.as_mut())?;
+    let out = out(args);
+    let output = Output::open(&out)?;
+    let mut animation = args.animate.as_deref().map(|p| Animation::open(p, &out, zoom)).transpose()?;
+    let gpu = Gpu::open(&adapter(args, like.as_ref()))?;
     if let Some(mib) = args.memory {
         gpu.set_memory_budget(Some(mib << 20));
     }
@@ -90,44 +108,50 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
         progress.show(0.0, &format!("preparing {done}/{of}"));
     };
-    let pipeline = Pipeline::new(&gpu, Model::find(&args.model)?, &mut prepare)?;
+    let pipeline = Pipeline::new(&gpu, model(args, like.as_ref())?, &mut prepare)?;
     for note in pipeline.notes() {
         say!("note: {note}");
     }
     let shape = pipeline.describe().sample;
-    output.check(args.count, (shape.w, shape.h), args.zoom)?;
+    let size = (shape.w, shape.h);
+    output.check(options.count, size, zoom)?;
     let info = gpu.info();
     say!("{} on {} ({:?})", pipeline.name(), info.name, info.backend);
     if info.device_type == wgpu::DeviceType::Cpu {
         say!("note: this is a software adapter; a GPU would be far faster");
     }
-    let options = Sample {
-        count: args.count,
-        first_index: args.first_index,
-        batch: args.batch,
-        sampler: args.sampler,
-        steps: args.steps,
-        eta: args.eta,
-        class: args.class.clone().unwrap_or_default(),
-        guidance_scale: args.guidance_scale,
-        seed: args.seed,
-        outputs: Outputs { textures: false, ..Outputs::default() },
-    };
+    let numbers = matches!(output.to, Kind::Npz(_));
+    let images = !numbers || like.is_some() || animation.is_some();
+    options.outputs = Outputs { images, tensors: numbers, textures: false };
     let mut job = pipeline.sample_with_progress(&options, &mut prepare)?;
     for note in job.report().notes {
         say!("note: {note}");
     }
-    let mut writer = Writer::new(&output, args.first_index, args.zoom);
-    let drawn = draw(&mut job, &stop, &mut progress, &mut writer);
-    progress.done();
-    drawn?;
-    writer.finish()?;
-    let report = job.report();
-    if args.json {
-        let mut json = serde_json::to_value(&report)?;
-        json["files"] = writer.files.iter().map(|f| f.display().to_string()).collect();
-        say!(stdout, "{json}");
+    let made = job.provenance();
+    if let Some(like) = &mut like {
+        like.compare(&made, size)?;
     }
+    if let Some(animation) = &mut animation {
+        animation.plan(made.steps, made.count, size)?;
+    }
+    let keep = animation.is_some() || like.as_ref().is_some_and(Like::comparable);
+    let mut writer = Writer::new(&output, made.clone(), zoom, keep);
+    let mut look =
+        Look { every: args.preview_every.map(|n| n as usize), animation: animation.as_mut(), last: 0 };
+    let drawn = draw(&mut job, &stop, &mut progress, &mut writer, &mut look);
+    progress.done();
+    if let (Err(_), Some(rest)) = (&drawn, writer.rest()) {
+        say!("note: {rest}");
+    }
+    drawn?;
+    let tensors = if numbers { Some(job.tensors()?) } else { None };
+    writer.finish(tensors.as_ref())?;
+    if let Some(animation) = &animation {
+        let text = Text::description(&made, "how the images come to be");
+        let path = animation.finish(writer.images(), &text)?;
+        writer.wrote(path);
+    }
+    let report = job.report();
     let rate = report.images as f64 / report.seconds.max(1e-9);
     say!(
         "{} image(s), {} steps of {}, {} network evaluations each: {:.2} s ({rate:.2} images/s) on {}",
@@ -139,7 +163,111 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         report.adapter
     );
     say!("wrote {}", writer.said());
+    let verdict = like.map(|like| like.verdict(writer.images())).transpose()?;
+    if args.json {
+        say!(stdout, "{}", json(&report, &made, zoom, &writer, verdict)?);
+    }
     Ok(())
+}
+
+/// The options: what a flag says, else what the file of `--like` records, else the default.
+fn settle(args: &Args, like: Option<&mut Like>) -> Result<(Sample, u32), PipelineError> {
+    let given = Sample { batch: args.batch, ..Sample::default() };
+    let Some(like) = like else {
+        let options = Sample {
+            count: args.count.unwrap_or(given.count),
+            first_index: args.first_index.unwrap_or(given.first_index),
+            sampler: args.sampler.unwrap_or(given.sampler),
+            steps: args.steps,
+            eta: args.eta,
+            class: args.class.clone().unwrap_or_default(),
+            guidance_scale: args.guidance_scale.unwrap_or(given.guidance_scale),
+            seed: args.seed.unwrap_or(given.seed),
+            ..given
+        };
+        return Ok((options, args.zoom.unwrap_or(1)));
+    };
+    let made = like.options()?;
+    let maybe = |x: &Option<f64>| x.map_or("default".to_string(), |x| x.to_string());
+    let count = |x: &Option<usize>| x.map_or("default".to_string(), |x| x.to_string());
+    if let Some(model) = &args.model {
+        like.instead("model", Some(model.clone()), like.record.made.model.clone(), String::clone);
+    }
+    let sampler = like.instead("sampler", args.sampler, made.sampler, |s| s.name().to_string());
+    let options = Sample {
+        count: like.instead("count", args.count, made.count, usize::to_string),
+        first_index: like.instead("first-index", args.first_index, made.first_index, u64::to_string),
+        sampler,
+        steps: like.instead("steps", args.steps.map(Some), made.steps, count),
+        // The recorded eta is the recorded sampler's.
+        eta: match sampler == made.sampler {
+            true => like.instead("eta", args.eta.map(Some), made.eta, maybe),
+            false => args.eta,
+        },
+        class: like.instead("class", args.class.clone(), made.class, class_name),
+        guidance_scale: like.instead(
+            "guidance-scale",
+            args.guidance_scale,
+            made.guidance_scale,
+            f64::to_string,
+        ),
+        seed: like.instead("seed", args.seed, made.seed, u64::to_string),
+        ..given
+    };
+    // The width of a pixel is no part of the images.
+    Ok((options, args.zoom.unwrap_or(like.record.zoom)))
+}
+
+fn out(args: &Args) -> PathBuf {
+    let like = args.like.as_deref().and_then(Path::file_stem);
+    let default = like.map_or("undiffuse.png".into(), |stem| format!("{}-again.png", stem.to_string_lossy()));
+    args.out.clone().unwrap_or_else(|| default.into())
+}
+
+fn adapter(args: &Args, like: Option<&Like>) -> Options {
+    match like {
+        Some(like) if args.adapter.is_none() && args.backend.is_none() => like.adapter(),
+        _ => Options { adapter: args.adapter.clone(), backend: args.backend.clone(), ..Default::default() },
+    }
+}
+
+fn model(args: &Args, like: Option<&Like>) -> Result<Model, Failure> {
+    match (&args.model, like) {
+        (None, Some(like)) => Ok(like.model()?),
+        (given, _) => Ok(Model::find(given.as_deref().unwrap_or("emoji32"))?),
+    }
+}
+
+/// What is looked at on the way.
+struct Look<'a> {
+    /// Steps between previews.
+    every: Option<usize>,
+    animation: Option<&'a mut Animation>,
+    /// The step that was looked at last.
+    last: usize,
+}
+
+impl Look<'_> {
+    /// Looks where a step has just ended that somebody wants to see.
+    fn at(&mut self, job: &mut Job, writer: &mut Writer) -> Result<(), Failure> {
+        let p = job.progress();
+        if p.step == std::mem::replace(&mut self.last, p.step) {
+            return Ok(());
+        }
+        let preview = self.every.is_some_and(|n| p.step % n == 0);
+        let frame = self.animation.as_ref().is_some_and(|a| p.step % a.every == 0);
+        if !preview && !frame {
+            return Ok(());
+        }
+        let Some(images) = job.preview_images()? else { return Ok(()) };
+        if let Some(animation) = self.animation.as_mut().filter(|_| frame) {
+            animation.add(p.step, &images);
+        }
+        if preview {
+            writer.preview(p.step, p.images, &images)?;
+        }
+        Ok(())
+    }
 }
 
 /// Runs the job; images go to the writer as their batch is done.
@@ -148,63 +276,49 @@ fn draw(
     stop: &AtomicBool,
     progress: &mut Progress,
     writer: &mut Writer,
+    look: &mut Look,
 ) -> Result<(), Failure> {
+    let looks = [look.every, look.animation.as_ref().map(|a| a.every)];
+    if let Some(n) = looks.into_iter().flatten().reduce(gcd) {
+        job.stop_every(n);
+    }
     while let Some(p) = job.advance(Duration::from_millis(100))? {
         if stop.load(Ordering::SeqCst) {
             return Err(Failure::Cancelled);
         }
         let what = format!("image {}/{}, step {}/{}", p.images, p.count, p.step, p.steps);
         progress.show(p.fraction(), &what);
+        look.at(job, writer)?;
         writer.add(job.take())?;
     }
     Ok(())
 }
 
-/// Writes images as they come (folder) or together (grid).
-struct Writer<'a> {
-    output: &'a Output,
-    first_index: u64,
-    zoom: u32,
-    images: Vec<RgbImage>,
-    files: Vec<PathBuf>,
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 {
+        a
+    } else {
+        gcd(b, a % b)
+    }
 }
 
-impl<'a> Writer<'a> {
-    fn new(output: &'a Output, first_index: u64, zoom: u32) -> Writer<'a> {
-        Writer { output, first_index, zoom, images: Vec::new(), files: Vec::new() }
+/// One object about the run: the report, how the images were made, the files.
+fn json(
+    report: &undiffuse::pipeline::Report,
+    made: &Provenance,
+    zoom: u32,
+    writer: &Writer,
+    like: Option<serde_json::Value>,
+) -> Result<serde_json::Value, serde_json::Error> {
+    let mut json = serde_json::to_value(report)?;
+    if let (Some(all), serde_json::Value::Object(made)) = (json.as_object_mut(), serde_json::to_value(made)?)
+    {
+        all.extend(made);
     }
-
-    fn add(&mut self, images: Vec<RgbImage>) -> Result<(), Failure> {
-        match &self.output.to {
-            Kind::Grid(_) => self.images.extend(images),
-            Kind::Folder(folder) => {
-                for image in images {
-                    let index = self.first_index + self.files.len() as u64;
-                    let path = folder.join(format!("{index:06}.png"));
-                    output::write_png(&path, &output::zoomed(&image, self.zoom))?;
-                    self.files.push(path);
-                }
-            }
-        }
-        Ok(())
+    json["zoom"] = zoom.into();
+    json["files"] = writer.files.iter().map(|f| f.display().to_string()).collect();
+    if let Some(like) = like {
+        json["like"] = like;
     }
-
-    fn finish(&mut self) -> Result<(), Failure> {
-        if let Kind::Grid(path) = &self.output.to {
-            let image = match &self.images[..] {
-                [one] => output::zoomed(one, self.zoom),
-                many => output::grid(many, self.zoom)?,
-            };
-            output::write_png(path, &image)?;
-            self.files.push(path.clone());
-        }
-        Ok(())
-    }
-
-    fn said(&self) -> String {
-        match (&self.output.to, &self.files[..]) {
-            (Kind::Folder(folder), files) => format!("{} files in {}", files.len(), folder.display()),
-            (Kind::Grid(path), _) => path.display().to_string(),
-        }
-    }
+    Ok(json)
 }
