@@ -24,9 +24,8 @@ pub unsafe extern "C" fn undiffuse_gpu_open(
 ) -> undiffuse_status {
     guard(|| {
         // SAFETY: the contract of the interface.
-        let (out, adapter, backend) = unsafe {
-            (place(out)?, optional_text("adapter", adapter)?, optional_text("backend", backend)?)
-        };
+        let (out, adapter, backend) =
+            unsafe { (place(out)?, optional_text("adapter", adapter)?, optional_text("backend", backend)?) };
         let options = Options {
             adapter: adapter.map(Into::into),
             backend: backend.map(Into::into),

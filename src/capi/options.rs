@@ -174,8 +174,7 @@ mod tests {
             more: u64,
         }
         let size = size_of::<Newer>() as u32;
-        let mut newer =
-            Newer { known: undiffuse_options { size, seed: 7, ..Default::default() }, more: 0 };
+        let mut newer = Newer { known: undiffuse_options { size, seed: 7, ..Default::default() }, more: 0 };
         let read = |n: &Newer| unsafe { undiffuse_options::read(std::ptr::from_ref(n).cast()) };
         assert_eq!(read(&newer).unwrap().seed, 7);
         newer.more = 1;

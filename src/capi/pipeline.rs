@@ -25,8 +25,7 @@ pub unsafe extern "C" fn undiffuse_pipeline_open(
 ) -> undiffuse_status {
     guard(|| {
         // SAFETY: the contract of the interface.
-        let (out, gpu, model) =
-            unsafe { (place(out)?, handle("gpu", gpu)?, optional_text("model", model)?) };
+        let (out, gpu, model) = unsafe { (place(out)?, handle("gpu", gpu)?, optional_text("model", model)?) };
         let model = model.ok_or_else(|| Failure::argument("model is NULL: name a model or a folder"))?;
         // As the command line does: a plain word that names no folder is an embedded model.
         let embedded = EMBEDDED.iter().any(|m| m.name == model)
