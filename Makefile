@@ -2,11 +2,12 @@
 
 COUNT ?= 24
 OUT ?= undiffuse.png
+PREFIX ?= /usr/local
 
 # Mesa's device-select layer complains on stderr where a machine has no screen.
 export NODEVICE_SELECT ?= 1
 
-.PHONY: sample test check driver screen shaders doc
+.PHONY: sample test check driver screen shaders capi cross doc
 
 # 24 pictures with the embedded model, as one PNG grid.
 sample: driver
@@ -16,13 +17,13 @@ sample: driver
 
 # Everything, on whatever adapter is there (lavapipe where there is no GPU).
 test: driver screen
-	cargo test --quiet --no-fail-fast
+	cargo test --quiet --no-fail-fast --features capi
 
 # What CI runs.
 check: test
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
+	cargo clippy --all-targets --features capi -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet --features capi
 
 # Installs a software Vulkan driver if no driver answers.
 driver:
@@ -35,6 +36,14 @@ screen:
 # Every shader variant through DirectX's and AMD's real compilers (not part of `make test`).
 shaders:
 	sh tools/compilers.sh
+
+# The library for C, with header and pkg-config file: `make capi PREFIX=/somewhere`.
+capi:
+	sh tools/capi.sh $(PREFIX)
+
+# Does it compile for Windows, macOS and browsers? (Not part of `make test`.)
+cross:
+	bash tools/cross.sh
 
 doc:
 	cargo doc --no-deps --open

@@ -38,7 +38,11 @@
 //! | 1 | [`kernels`] | WGSL kernels and their host twins, described without a device |
 //! | 0 | [`weights`], [`shape`] | checkpoint formats; what all agree on |
 #![warn(missing_docs)]
+#![deny(unsafe_code, unsafe_op_in_unsafe_fn)]
 
+#[cfg(feature = "capi")]
+#[allow(unsafe_code)] // pointers from C
+pub mod capi;
 mod clock;
 pub mod diffusion;
 pub mod engine;

@@ -42,6 +42,7 @@ impl Bytes {
             let file = std::fs::File::open(path).map_err(io)?;
             // SAFETY: the mapping is read-only and private to us; the one hazard, another
             // program that shortens the file, is stated in the documentation above.
+            #[allow(unsafe_code)]
             let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
             Ok(Bytes(Kind::Mapped(Arc::new(map))))
         }
