@@ -3,7 +3,7 @@
 use super::arguments::{handle, optional_text, place};
 use super::gpu::undiffuse_gpu;
 use super::status::{guard, guard_value, undiffuse_status, Failure};
-use crate::pipeline::{Pipeline, EMBEDDED};
+use crate::pipeline::{Model, Pipeline};
 use std::ffi::{c_char, CString};
 use std::ptr::null;
 
@@ -14,8 +14,8 @@ pub struct undiffuse_pipeline {
     classes: Vec<CString>,
 }
 
-/// Puts a model on a device: `model` is the name of an embedded one ("emoji32") or a
-/// folder as diffusers saves it, in UTF-8. Reads files, sends weights, compiles: this may
+/// Puts a model on a device: `model` is the name of an embedded one ("emoji32"), a folder
+/// as diffusers saves it, "zoo/NAME", or "OWNER/NAME" in the Hugging Face cache, in UTF-8. Reads files, sends weights, compiles: this may
 /// take seconds. Sets `*out`, to NULL where it fails.
 #[no_mangle]
 pub unsafe extern "C" fn undiffuse_pipeline_open(
@@ -27,13 +27,7 @@ pub unsafe extern "C" fn undiffuse_pipeline_open(
         // SAFETY: the contract of the interface.
         let (out, gpu, model) = unsafe { (place(out)?, handle("gpu", gpu)?, optional_text("model", model)?) };
         let model = model.ok_or_else(|| Failure::argument("model is NULL: name a model or a folder"))?;
-        // As the command line does: a plain word that names no folder is an embedded model.
-        let embedded = EMBEDDED.iter().any(|m| m.name == model)
-            || (!model.contains(['/', '\\', '.']) && !std::path::Path::new(model).exists());
-        let pipeline = match embedded {
-            true => Pipeline::embedded(&gpu.gpu, model)?,
-            false => Pipeline::open(&gpu.gpu, model)?,
-        };
+        let pipeline = Pipeline::new(&gpu.gpu, Model::find(model)?, |_, _| {})?;
         let names = pipeline.classes();
         let classes = names.into_iter().map(|n| CString::new(n.replace('\0', "")).unwrap_or_default());
         let made = undiffuse_pipeline { classes: classes.collect(), pipeline };

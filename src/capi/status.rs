@@ -5,6 +5,7 @@ use crate::engine::EngineError;
 use crate::gpu::GpuError;
 use crate::graph::GraphError;
 use crate::models::ModelError;
+use crate::pipeline::find::FindError;
 use crate::pipeline::PipelineError;
 use crate::weights::WeightsError;
 use std::any::Any;
@@ -98,6 +99,8 @@ impl From<GpuError> for Failure {
 fn of_pipeline(e: &PipelineError) -> undiffuse_status {
     match e {
         PipelineError::UnknownModel { .. } => UNDIFFUSE_MODEL_NOT_FOUND,
+        PipelineError::Find(FindError::Cache { .. }) => UNDIFFUSE_MODEL_DAMAGED,
+        PipelineError::Find(_) => UNDIFFUSE_MODEL_NOT_FOUND,
         PipelineError::Weights(e) => of_weights(e),
         PipelineError::Model(e) => of_model(e),
         PipelineError::Scheduler { error, .. } => of_diffusion(error),
