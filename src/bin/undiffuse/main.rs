@@ -31,7 +31,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// Draw pictures with a model
-    Sample(sample::Args),
+    Sample(Box<sample::Args>),
     /// Look inside a model: graph, fusions, plan, memory, predicted times; no device is needed
     Inspect(inspect::Args),
     /// Print a sampler's program with its coefficients, and where it comes from

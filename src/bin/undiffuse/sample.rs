@@ -254,8 +254,8 @@ impl Look<'_> {
         if p.step == std::mem::replace(&mut self.last, p.step) {
             return Ok(());
         }
-        let preview = self.every.is_some_and(|n| p.step % n == 0);
-        let frame = self.animation.as_ref().is_some_and(|a| p.step % a.every == 0);
+        let preview = self.every.is_some_and(|n| p.step.is_multiple_of(n));
+        let frame = self.animation.as_ref().is_some_and(|a| p.step.is_multiple_of(a.every));
         if !preview && !frame {
             return Ok(());
         }

@@ -61,7 +61,7 @@ impl Animation {
 
     /// Adds what the images of a batch look like after `step` steps. Batches come in order.
     pub fn add(&mut self, step: usize, images: &[RgbImage]) {
-        if step > 0 && step % self.every == 0 {
+        if step > 0 && step.is_multiple_of(self.every) {
             if let Some(frame) = self.frames.get_mut(step / self.every - 1) {
                 frame.extend_from_slice(images);
             }

@@ -32,50 +32,56 @@ pub fn write(path: &Path, data: &Tensors, made: &Provenance) -> Result<(), Outpu
     file.into_inner().map_err(|e| unwritable(e.into_error()))?.finish()
 }
 
-/// Keeps the first error and drops what is written after it: `ZipWriter` would print the
-/// errors of closing a broken archive.
+/// Keeps the first error and from then on only counts what is written: `ZipWriter` would
+/// print the errors of closing a broken archive.
 struct Kept<W> {
     to: W,
     error: Option<io::Error>,
-}
-
-impl<W> Kept<W> {
-    fn keep<T>(&mut self, result: io::Result<T>, or: T) -> io::Result<T> {
-        match result {
-            // Whoever writes tries again.
-            Err(e) if e.kind() != io::ErrorKind::Interrupted => {
-                self.error.get_or_insert(e);
-                Ok(or)
-            }
-            other => other,
-        }
-    }
+    at: u64,
+    end: u64,
 }
 
 impl<W: Write> Write for Kept<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.error.is_some() {
-            return Ok(bytes.len());
+        let mut written = bytes.len();
+        if self.error.is_none() {
+            match self.to.write(bytes) {
+                Ok(n) => written = n,
+                // Whoever writes tries again.
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => return Err(e),
+                Err(e) => self.error = Some(e),
+            }
         }
-        let result = self.to.write(bytes);
-        self.keep(result, bytes.len())
+        self.at += written as u64;
+        self.end = self.end.max(self.at);
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let result = if self.error.is_some() { Ok(()) } else { self.to.flush() };
-        self.keep(result, ())
+        if self.error.is_none() {
+            self.error = self.to.flush().err();
+        }
+        Ok(())
     }
 }
 
 impl<W: Seek> Seek for Kept<W> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let result = if self.error.is_some() { Ok(0) } else { self.to.seek(to) };
-        self.keep(result, 0)
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(by) => self.end.checked_add_signed(by),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        if self.error.is_none() {
+            self.error = self.to.seek(SeekFrom::Start(self.at)).err();
+        }
+        Ok(self.at)
     }
 }
 
 fn fill<W: Write + Seek>(to: W, data: &Tensors, made: &Provenance) -> io::Result<W> {
-    let mut zip = ZipWriter::new(Kept { to, error: None });
+    let mut zip = ZipWriter::new(Kept { to, error: None, at: 0, end: 0 });
     let (n, s) = (data.labels.len() as u64, data.shape);
     let index: Vec<u64> = (0..n).map(|i| data.first_index.wrapping_add(i)).collect();
     let shape = [n, s.h as u64, s.w as u64, s.c as u64];
@@ -86,7 +92,7 @@ fn fill<W: Write + Seek>(to: W, data: &Tensors, made: &Provenance) -> io::Result
     array(&mut zip, "first_index", "<u8", &[], &[data.first_index], |v| v.to_le_bytes())?;
     zip.start_file("provenance.json", options(0))?;
     zip.write_all(&serde_json::to_vec(made)?)?;
-    let Kept { to, error } = zip.finish()?;
+    let Kept { to, error, .. } = zip.finish()?;
     error.map_or(Ok(to), Err)
 }
 
