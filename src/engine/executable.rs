@@ -1,9 +1,8 @@
 //! A lowered program on a device.
 
 use super::lower::{lower, Externals, COUNTER_WORDS};
-use super::output::{Outputs, Pending};
+use super::outputs::Outputs;
 use super::pace::Pace;
-use super::run::Run;
 use super::{EngineError, NetGraph};
 use crate::diffusion::program::{Program, Slot, SlotInit};
 use crate::gpu::{Claim, Gpu, Slice};
@@ -81,7 +80,7 @@ impl Executable {
             last.push(lowered.pack);
         }
         let shape = program.registers[program.output.0 as usize].shape;
-        let back = Pending::bytes(n, shape, outputs);
+        let back = outputs.bytes(n, shape);
         let external = lowered.externals.sizes.iter().map(|s| s.1).sum::<u64>();
         let claim = gpu.claim(&format!("the state of {n} images"), external + back)?;
         let mut buffers = Vec::new();
@@ -188,11 +187,8 @@ impl Executable {
         }
     }
 
-    /// Begins a batch: everything the GPU needs to know is written here.
-    ///
-    /// # Errors
-    /// An input that is missing or of the wrong length.
-    pub fn start(&self, batch: &Batch) -> Result<Run, EngineError> {
+    /// Tells the device what it needs to know of a batch.
+    pub(super) fn write_batch(&self, batch: &Batch) -> Result<(), EngineError> {
         let e = &self.externals;
         let mut words = [0u32; COUNTER_WORDS];
         words[1] = batch.first_index as u32;
@@ -219,7 +215,7 @@ impl Executable {
                 self.gpu.write(&self.buffers[*label].buffer, 0, bytes);
             }
         }
-        Ok(Run::new())
+        Ok(())
     }
 
     /// Runs one step by itself and waits for it, for tests that look at every state.

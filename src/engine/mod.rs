@@ -14,13 +14,15 @@ mod expression;
 mod lower;
 mod numbers;
 mod output;
+mod outputs;
 mod pace;
 mod run;
 
 pub use check::BadOrigin;
 pub use evaluate::evaluate;
 pub use executable::{Batch, Executable};
-pub use output::{image_bytes, texture, tight, Drawn, Kept, Outputs, Source};
+pub use output::{texture, Drawn, Kept, Source};
+pub use outputs::{image_bytes, tight, Outputs};
 pub use run::{Run, Status, Turn};
 
 use crate::graph::{Graph, GraphError};

@@ -1,34 +1,10 @@
-//! What comes out of a batch: pixels in the device's memory, on the host, as
-//! floats; and the estimate of a batch that is not done.
+//! What comes out of a batch that is drawn, and the estimate of one that is not.
 
 use super::executable::Executable;
+use super::outputs::{image_bytes, tight};
 use super::EngineError;
-use crate::gpu::{copy_layer, row_pitch, Claim, Gpu, Readback};
+use crate::gpu::{copy_layer, Claim, Gpu, Readback};
 use crate::shape::Shape;
-
-/// What to bring out of a batch, beside a count of bad values for each image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outputs {
-    /// RGBA8 on the host.
-    pub images: bool,
-    /// The sampler's own floats on the host.
-    pub tensors: bool,
-    /// RGBA8 in the device's memory.
-    pub textures: bool,
-}
-
-impl Default for Outputs {
-    fn default() -> Self {
-        Outputs { images: true, tensors: false, textures: true }
-    }
-}
-
-impl Outputs {
-    /// Nothing but the counts.
-    pub fn none() -> Self {
-        Outputs { images: false, tensors: false, textures: false }
-    }
-}
 
 /// A batch that is drawn.
 #[derive(Debug)]
@@ -68,17 +44,6 @@ impl Kept {
     }
 }
 
-/// Bytes of an image whose rows are [`row_pitch`] apart.
-pub fn image_bytes(shape: Shape) -> u64 {
-    (shape.h * row_pitch(shape.w)) as u64
-}
-
-/// Takes the padding off the rows: `[n, h, pitch]` to `[n, h, w, 4]`.
-pub fn tight(rows: &[u8], shape: Shape) -> Vec<u8> {
-    let (pitch, row) = (row_pitch(shape.w), shape.w * 4);
-    rows.chunks_exact(pitch).flat_map(|r| &r[..row]).copied().collect()
-}
-
 /// The last submission's copies.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -87,13 +52,6 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Bytes that one batch reads back.
-    pub fn bytes(n: usize, shape: Shape, outputs: Outputs) -> u64 {
-        let pixels = if outputs.images { n as u64 * image_bytes(shape) } else { 0 };
-        let floats = if outputs.tensors { (n * shape.len()) as u64 * 4 } else { 0 };
-        n as u64 * 4 + pixels + floats
-    }
-
     /// Records the copies behind the batch's last dispatch.
     pub fn record(exe: &Executable, encoder: &mut wgpu::CommandEncoder) -> Result<Pending, EngineError> {
         use wgpu::BufferUsages as U;

@@ -1,6 +1,6 @@
 //! One batch on its way through the device: chunk by chunk, cut to a budget.
 
-use super::executable::Executable;
+use super::executable::{Batch, Executable};
 use super::output::{Drawn, Pending};
 use super::pace::Ran;
 use super::EngineError;
@@ -60,8 +60,19 @@ pub struct Run {
     stop_every: usize,
 }
 
+impl Executable {
+    /// Begins a batch: everything the GPU needs to know is written here.
+    ///
+    /// # Errors
+    /// An input that is missing or of the wrong length.
+    pub fn start(&self, batch: &Batch) -> Result<Run, EngineError> {
+        self.write_batch(batch)?;
+        Ok(Run::new())
+    }
+}
+
 impl Run {
-    pub(super) fn new() -> Run {
+    fn new() -> Run {
         Run {
             step: 0,
             segment: 0,

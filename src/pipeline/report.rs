@@ -50,7 +50,7 @@ pub struct Report {
     pub maps: u64,
     /// Of these, maps that only looked at the state of a running loop.
     pub status_maps: u64,
-    /// Bytes sent to the device, weights included.
+    /// Bytes sent to the device for this job; weights went there when the pipeline was opened.
     pub bytes_up: u64,
     /// Bytes read back.
     pub bytes_down: u64,

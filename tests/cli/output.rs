@@ -31,7 +31,8 @@ fn json_is_one_object_and_nothing_else_is_on_stdout() {
     }
     // Pixels (rows of 256 bytes), and a count of bad values, of two batches of two.
     assert_eq!(json["bytes_down"], 2 * 2 * (8 * 64 + 1) * 4);
-    assert!(json["bytes_up"].as_u64().is_some_and(|b| b > 100_000), "{json}");
+    // Numbers and parameters; the weights were sent before the job.
+    assert!(json["bytes_up"].as_u64().is_some_and(|b| b > 1000 && b < 100_000), "{json}");
     assert!(json["submissions"].as_u64().is_some_and(|s| s >= 2), "{json}");
     assert!(json["seconds"].as_f64().is_some_and(|s| s > 0.0), "{json}");
     let hash = json["noise_hash"].as_str().expect("a hash");
