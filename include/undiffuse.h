@@ -278,9 +278,10 @@ enum undiffuse_status undiffuse_gpu_set_memory_budget(const struct undiffuse_gpu
 void undiffuse_gpu_free(struct undiffuse_gpu *gpu);
 
 /**
- * Puts a model on a device: `model` is the name of an embedded one ("emoji32") or a
- * folder as diffusers saves it, in UTF-8. Reads files, sends weights, compiles: this may
- * take seconds. Sets `*out`, to NULL where it fails.
+ * Puts a model on a device: `model` is the name of an embedded one ("emoji32"), a folder
+ * as diffusers saves it, "zoo/NAME", or "OWNER/NAME" in the Hugging Face cache, in UTF-8.
+ * Reads files, sends weights, compiles: this may take seconds. Sets `*out`, to NULL where it
+ * fails.
  */
 enum undiffuse_status undiffuse_pipeline_open(const struct undiffuse_gpu *gpu,
                                               const char *model,

@@ -15,8 +15,9 @@ pub struct undiffuse_pipeline {
 }
 
 /// Puts a model on a device: `model` is the name of an embedded one ("emoji32"), a folder
-/// as diffusers saves it, "zoo/NAME", or "OWNER/NAME" in the Hugging Face cache, in UTF-8. Reads files, sends weights, compiles: this may
-/// take seconds. Sets `*out`, to NULL where it fails.
+/// as diffusers saves it, "zoo/NAME", or "OWNER/NAME" in the Hugging Face cache, in UTF-8.
+/// Reads files, sends weights, compiles: this may take seconds. Sets `*out`, to NULL where it
+/// fails.
 #[no_mangle]
 pub unsafe extern "C" fn undiffuse_pipeline_open(
     gpu: *const undiffuse_gpu,

@@ -137,8 +137,10 @@ impl Pipeline {
         let weights = WeightStore::default();
         // The smallest job puts all that depends on the network alone on the device.
         let smallest = Sample { steps: Some(1), outputs: Outputs::none(), ..Sample::default() };
-        let program = model.program(&smallest)?;
-        batch::plan(gpu, &model, &weights, &program, &smallest, progress).await?;
+        // Where the default sampler does not suit the model's schedule, another may: its job says.
+        if let Ok(program) = model.program(&smallest) {
+            batch::plan(gpu, &model, &weights, &program, &smallest, progress).await?;
+        }
         Ok(Pipeline(Arc::new(Inner { gpu: gpu.clone(), model, weights })))
     }
 

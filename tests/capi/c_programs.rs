@@ -53,7 +53,8 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn run(program: &Path, args: &[&str]) -> Output {
-    Command::new(program).args(args).output().expect("the C program runs")
+    // A layer of Mesa complains where a machine has no screen.
+    Command::new(program).args(args).env("NODEVICE_SELECT", "1").output().expect("the C program runs")
 }
 
 #[test]
