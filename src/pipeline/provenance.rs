@@ -176,7 +176,8 @@ impl Provenance {
             (
                 "noise hash",
                 &self.noise_hash,
-                &now.noise_hash,
+                // Of another seed it is another, and rightly so.
+                if self.seed == now.seed { &now.noise_hash } else { &self.noise_hash },
                 "the noise of the same seed is another: another picture",
             ),
             (
@@ -258,5 +259,8 @@ mod tests {
         assert!(said[0].starts_with("model hash was a, is ffffffffffff: another picture"), "{said:?}");
         assert!(said[1].starts_with("adapter was c, is GPU: another adapter rounds"), "{said:?}");
         assert_eq!(said.len(), 2);
+        let other = Provenance { noise_hash: "f".into(), ..sample() };
+        assert!(was.differences(&other)[0].to_string().starts_with("noise hash was e, is f"));
+        assert_eq!(was.differences(&Provenance { seed: was.seed + 1, ..other }), []);
     }
 }
