@@ -6,7 +6,7 @@ use crate::gpu::GpuError;
 use crate::graph::GraphError;
 use crate::models::ModelError;
 use crate::pipeline::find::FindError;
-use crate::pipeline::PipelineError;
+use crate::pipeline::{chain, PipelineError};
 use crate::weights::WeightsError;
 use std::any::Any;
 use std::cell::RefCell;
@@ -175,20 +175,6 @@ fn of_diffusion(e: &DiffusionError) -> undiffuse_status {
         DiffusionError::Option { .. } | DiffusionError::Unsupported { .. } => UNDIFFUSE_OPTION,
         DiffusionError::Program(_) | DiffusionError::Run(_) => UNDIFFUSE_INTERNAL,
     }
-}
-
-/// An error and what caused it, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(e) = source {
-        let more = e.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = e.source();
-    }
-    text
 }
 
 thread_local! {

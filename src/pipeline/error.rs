@@ -62,3 +62,17 @@ fn without_file(error: &crate::diffusion::Error) -> String {
     let rest = text.strip_prefix("scheduler_config.json").unwrap_or(&text);
     rest.trim_start_matches([':', ' ']).to_owned()
 }
+
+/// An error and what caused it, each said once.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(e) = source {
+        let more = e.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = e.source();
+    }
+    text
+}

@@ -12,12 +12,13 @@ mod job;
 mod model;
 mod provenance;
 mod report;
+mod results;
 
 pub use crate::engine::Outputs;
 pub use album::Tensors;
 pub use classes::Class;
 pub use embedded::{Embedded, EMBEDDED};
-pub use error::PipelineError;
+pub use error::{chain, PipelineError};
 pub use job::{Canceller, Job};
 pub use model::Model;
 pub use provenance::{Difference, Provenance};

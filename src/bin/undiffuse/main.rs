@@ -79,22 +79,8 @@ fn main() -> ExitCode {
             ExitCode::from(130)
         }
         Err(Failure::Error(e)) => {
-            say!("undiffuse: {}", chain(&*e));
+            say!("undiffuse: {}", undiffuse::pipeline::chain(&*e));
             ExitCode::from(2)
         }
     }
-}
-
-/// An error and what caused it, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(e) = source {
-        let more = e.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = e.source();
-    }
-    text
 }
