@@ -27,10 +27,10 @@ pub struct Args {
     /// Images at once [default: what fits]
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
-    /// ddpm (ancestral) or ddim (fewer steps)
+    /// ddpm (ancestral), ddim, euler, dpmpp_2m, unipc ... (a wrong name lists all)
     #[arg(long, default_value = "ddim", value_name = "NAME")]
     sampler: Sampler,
-    /// Steps [default: 50 for ddim, all for ddpm]
+    /// Steps [default: the sampler's: 50 for ddim, 20 for dpmpp_2m, all for ddpm]
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
     /// DDIM's stochasticity, from 0 (none) to 1 (as DDPM)
