@@ -20,13 +20,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod beta;
 mod error;
+pub mod grid;
 pub mod guidance;
 pub mod prediction;
+pub mod process;
 pub mod program;
 pub mod sampler;
 pub mod schedule;
 pub mod scheduler_config;
+pub mod solver_config;
 pub mod timesteps;
 
 pub use error::Error;
@@ -35,6 +39,7 @@ pub use program::Program;
 pub use sampler::Sampler;
 pub use schedule::Schedule;
 pub use scheduler_config::SchedulerConfig;
+pub use solver_config::SolverConfig;
 
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,16 @@
 //! `scheduler_config.json` of a diffusers model folder.
 //!
-//! A sampler may be chosen whatever class wrote the file, so `_class_name` and
-//! fields of other classes are ignored. Missing fields get the defaults of
-//! diffusers' `DDPMScheduler` and `DDIMScheduler`, which agree on every field
-//! that they share (a test compares both with [`SchedulerConfig::default`]).
+//! A sampler may be chosen whatever class wrote the file, so fields of other
+//! classes are ignored. Missing fields get the defaults of diffusers'
+//! `DDPMScheduler` and `DDIMScheduler`, which agree on every field that they
+//! share (a test compares both with [`SchedulerConfig::default`]); betas get
+//! those of the class that wrote the file (`_class_name`). Fields whose default
+//! differs from sampler to sampler are in [`SolverConfig`].
 
 use serde_json::{Map, Value};
 
 use super::schedule::BetaSchedule;
+use super::solver_config::SolverConfig;
 use super::timesteps::Spacing;
 use super::{Error, Prediction};
 
@@ -90,7 +93,8 @@ pub struct SchedulerConfig {
     pub sample_max_value: f64,
     /// What the network predicts.
     pub prediction_type: Prediction,
-    /// How timesteps are spread.
+    /// How timesteps are spread by DDPM and DDIM; others have
+    /// [`SolverConfig::timestep_spacing`].
     pub timestep_spacing: Spacing,
     /// Added to the timesteps of `leading`.
     pub steps_offset: usize,
@@ -98,6 +102,8 @@ pub struct SchedulerConfig {
     pub set_alpha_to_one: bool,
     /// Whether betas are rescaled so that the last level holds nothing of the image.
     pub rescale_betas_zero_snr: bool,
+    /// What the solvers of differential equations are told.
+    pub solver: SolverConfig,
 }
 
 impl Default for SchedulerConfig {
@@ -119,6 +125,7 @@ impl Default for SchedulerConfig {
             steps_offset: 0,
             set_alpha_to_one: true,
             rescale_betas_zero_snr: false,
+            solver: SolverConfig::default(),
         }
     }
 }
@@ -129,7 +136,7 @@ impl SchedulerConfig {
         let fields: Map<String, Value> =
             serde_json::from_str(text).map_err(|e| Error::Json(e.to_string()))?;
         let f = Fields(&fields);
-        let d = Self::default();
+        let d = Self::of_class(f.text("_class_name")?.unwrap_or_default());
         let config = Self {
             num_train_timesteps: f.count("num_train_timesteps", d.num_train_timesteps)?,
             beta_start: f.number("beta_start", d.beta_start)?,
@@ -150,9 +157,20 @@ impl SchedulerConfig {
             steps_offset: f.count("steps_offset", d.steps_offset)?,
             set_alpha_to_one: f.flag("set_alpha_to_one", d.set_alpha_to_one)?,
             rescale_betas_zero_snr: f.flag("rescale_betas_zero_snr", d.rescale_betas_zero_snr)?,
+            solver: SolverConfig::read(&f)?,
         };
         config.check()?;
         Ok(config)
+    }
+
+    /// The defaults, with the betas that the class has when its file names none.
+    fn of_class(class: &str) -> Self {
+        let latent = Self { beta_start: 0.00085, beta_end: 0.012, ..Self::default() };
+        match class {
+            "HeunDiscreteScheduler" | "KDPM2DiscreteScheduler" | "KDPM2AncestralDiscreteScheduler" => latent,
+            "LCMScheduler" => Self { beta_schedule: BetaSchedule::ScaledLinear, ..latent },
+            _ => Self::default(),
+        }
     }
 
     /// Refuses nonsense, before anything is allocated for it.
@@ -200,11 +218,32 @@ impl SchedulerConfig {
 }
 
 /// Typed access to a JSON object, with errors that name the field.
-struct Fields<'a>(&'a Map<String, Value>);
+pub(super) struct Fields<'a>(&'a Map<String, Value>);
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
+    /// Whether the file itself chose this field: it is there, and is not said to
+    /// be the default of the class that wrote it (`_use_default_values`).
+    pub(super) fn chosen(&self, field: &str) -> bool {
+        let defaults = self.0.get("_use_default_values").and_then(Value::as_array);
+        self.0.contains_key(field)
+            && !defaults.is_some_and(|list| list.iter().any(|v| v.as_str() == Some(field)))
+    }
+
+    /// `None` if the field is missing or null.
+    pub(super) fn text(&self, field: &'static str) -> Result<Option<&'a str>, Error> {
+        match self.0.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(Error::config(
+                field,
+                other.to_string().chars().take(80).collect::<String>(),
+                "it must be a text",
+            )),
+        }
+    }
+
     /// `None` if the field is missing.
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         field: &'static str,
         need: &str,
@@ -220,23 +259,23 @@ impl Fields<'_> {
         }
     }
 
-    fn count(&self, field: &'static str, default: usize) -> Result<usize, Error> {
+    pub(super) fn count(&self, field: &'static str, default: usize) -> Result<usize, Error> {
         let read = |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok());
         Ok(self.read(field, "it must be a whole number, not negative", read)?.unwrap_or(default))
     }
 
-    fn number(&self, field: &'static str, default: f64) -> Result<f64, Error> {
+    pub(super) fn number(&self, field: &'static str, default: f64) -> Result<f64, Error> {
         Ok(self.read(field, "it must be a number", Value::as_f64)?.unwrap_or(default))
     }
 
     /// `null` is false, as Python sees it.
-    fn flag(&self, field: &'static str, default: bool) -> Result<bool, Error> {
+    pub(super) fn flag(&self, field: &'static str, default: bool) -> Result<bool, Error> {
         let read = |v: &Value| if v.is_null() { Some(false) } else { v.as_bool() };
         Ok(self.read(field, "it must be true or false", read)?.unwrap_or(default))
     }
 
     /// `null` is `None`.
-    fn numbers(&self, field: &'static str) -> Result<Option<Vec<f64>>, Error> {
+    pub(super) fn numbers(&self, field: &'static str) -> Result<Option<Vec<f64>>, Error> {
         let read = |v: &Value| match v {
             Value::Null => Some(None),
             Value::Array(list) if list.len() <= MAX_TRAIN_TIMESTEPS => {
@@ -248,7 +287,7 @@ impl Fields<'_> {
         Ok(self.read(field, &need, read)?.flatten())
     }
 
-    fn choice<T: Copy>(
+    pub(super) fn choice<T: Copy>(
         &self,
         field: &'static str,
         default: T,
@@ -257,7 +296,10 @@ impl Fields<'_> {
     ) -> Result<T, Error> {
         let names: Vec<&str> = all.iter().map(|v| name(*v)).collect();
         let need = format!("accepted are {}", names.join(", "));
-        let read = |v: &Value| all.iter().copied().find(|c| v.as_str() == Some(name(*c)));
+        let read = |v: &Value| match v {
+            Value::Null => Some(default),
+            v => all.iter().copied().find(|c| v.as_str() == Some(name(*c))),
+        };
         Ok(self.read(field, &need, read)?.unwrap_or(default))
     }
 }

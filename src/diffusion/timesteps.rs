@@ -32,12 +32,15 @@ impl Spacing {
 }
 
 /// The timesteps to visit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Steps {
     /// So many, spread as the configuration says.
     Count(usize),
     /// These, strictly descending.
     At(Vec<usize>),
+    /// Those of these noise levels `sqrt((1 - alpha_bar) / alpha_bar)`, strictly
+    /// descending; the last one is where the last step leads.
+    Sigmas(Vec<f64>),
 }
 
 impl From<usize> for Steps {
@@ -53,6 +56,11 @@ pub fn timesteps(config: &SchedulerConfig, steps: &Steps) -> Result<Vec<usize>, 
     let times = match steps {
         Steps::Count(count) => spread(config, *count)?,
         Steps::At(times) => times.clone(),
+        Steps::Sigmas(sigmas) => {
+            let need =
+                "this sampler goes by timesteps; give those, or choose a sampler like euler or dpmpp_2m";
+            return Err(Error::option("sigmas", format!("{} levels", sigmas.len()), need));
+        }
     };
     let bad_order = times.windows(2).any(|pair| pair[0] <= pair[1]);
     match times.first() {

@@ -2,6 +2,7 @@
 
     python tests/goldens_make/diffusers.py all                 # every network and scheduler case
     python tests/goldens_make/diffusers.py all skip ddpm_small # only these networks
+    python tests/goldens_make/diffusers.py runs sampled euler  # only the scheduler cases whose names begin so
     python tests/goldens_make/diffusers.py verify FOLDER       # rebuild outputs of cases made elsewhere
     python tests/goldens_make/diffusers.py params FOLDER       # write unet/params.txt of a case
 
@@ -17,7 +18,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path = [p for p in sys.path if pathlib.Path(p or ".").resolve() != HERE]
 import diffusers  # noqa: E402
 import torch  # noqa: E402
-from diffusers.schedulers import scheduling_ddim, scheduling_ddpm  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 sys.path.insert(0, str(HERE))
@@ -101,8 +101,9 @@ def make_network(name):
 def sample_run(model, name, run, spec):
     scheduler_name, config, steps, kwargs = spec
     scheduler = getattr(diffusers, scheduler_name)(**config)
+    custom_sigmas = isinstance(steps, list) and isinstance(steps[0], float)
     if isinstance(steps, list):
-        scheduler.set_timesteps(timesteps=steps)
+        scheduler.set_timesteps(**{"sigmas" if custom_sigmas else "timesteps": steps})
     else:
         scheduler.set_timesteps(steps)
     drawn = []
@@ -111,7 +112,7 @@ def sample_run(model, name, run, spec):
         drawn.append(deterministic.normal(f"{name}/{run}/noise{len(drawn):02}", tuple(shape)))
         return drawn[-1].clone()
 
-    scheduling_ddpm.randn_tensor = scheduling_ddim.randn_tensor = draw
+    sys.modules[type(scheduler).__module__].randn_tensor = draw
     shape = (BATCH, model.config.in_channels, *size(model.config))
     x = deterministic.normal(f"{name}/{run}/x_T", shape) * scheduler.init_noise_sigma
     store = {"x_T": x.clone(), "timesteps": scheduler.timesteps.to(torch.float32)}
@@ -130,9 +131,9 @@ def sample_run(model, name, run, spec):
     folder = OUT / name / "samplers"
     folder.mkdir(parents=True, exist_ok=True)
     save_file({k: v.contiguous() for k, v in store.items()}, folder / f"{run}.safetensors")
-    about = {"scheduler": scheduler_name, "steps": len(scheduler.timesteps), "step_kwargs": kwargs, "config": dict(scheduler.config)}
+    about = {"scheduler": scheduler_name, "steps": len(scheduler.timesteps) if isinstance(steps, list) else steps, "step_kwargs": kwargs, "config": dict(scheduler.config)}
     if isinstance(steps, list):
-        about["timesteps"] = steps
+        about["sigmas" if custom_sigmas else "timesteps"] = steps
     if config.get("variance_type") == "learned":
         about["model_out"] = "the network's output, its second half replaced by 0.01 * |.|"
     (folder / f"{run}.json").write_text(json.dumps(about, indent=1))
@@ -173,6 +174,13 @@ def main():
     verb, *rest = sys.argv[1:] or ["help"]
     if verb == "all":
         make(rest)
+    elif verb == "runs":
+        name, prefix = rest
+        model = load_case(OUT / name)
+        with torch.no_grad():
+            for run, spec in scheduler_cases.RUNS[name].items():
+                if run.startswith(prefix):
+                    sample_run(model, name, run, spec)
     elif verb == "verify":
         verify(pathlib.Path(rest[0]))
     elif verb == "params":

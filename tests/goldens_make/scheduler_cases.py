@@ -1,4 +1,7 @@
-"""Scheduler runs over the `sampled` networks: every option of DDPM and DDIM."""
+"""Scheduler runs over the `sampled` networks: every option of DDPM and DDIM, a few of each other one.
+
+Karras, exponential and beta levels, and LMS, need scipy.
+"""
 
 DDPM, DDIM = "DDPMScheduler", "DDIMScheduler"
 HALF_THRESHOLD = dict(thresholding=True, dynamic_thresholding_ratio=0.9, sample_max_value=1.5)
@@ -47,6 +50,31 @@ RUNS = {
         "ddim_cosine": (DDIM, dict(beta_schedule="squaredcos_cap_v2"), 5, {}),
         "ddim_trained_betas": (DDIM, dict(trained_betas=[0.1, 0.2, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7], num_train_timesteps=8), 4, {}),
         "ddim_7_of_1000_eta": (DDIM, {}, 7, dict(eta=1.0)),
+    },
+    # Solvers of differential equations: one network evaluation is a step.
+    "solved": {
+        "euler": ("EulerDiscreteScheduler", {}, 5, {}),
+        "euler_churn_karras_v": ("EulerDiscreteScheduler", dict(V, use_karras_sigmas=True), 4, dict(s_churn=2.0, s_noise=1.003)),
+        "euler_sigmas": ("EulerDiscreteScheduler", {}, [20.0, 5.0, 0.5, 0.0], {}),
+        "euler_a_leading": ("EulerAncestralDiscreteScheduler", dict(timestep_spacing="leading", steps_offset=1), 4, {}),
+        "heun_clip": ("HeunDiscreteScheduler", dict(clip_sample=True), 3, {}),
+        "dpm2_exponential": ("KDPM2DiscreteScheduler", dict(use_exponential_sigmas=True), 3, {}),
+        "dpm2_a": ("KDPM2AncestralDiscreteScheduler", {}, 3, {}),
+        "lms_beta": ("LMSDiscreteScheduler", dict(use_beta_sigmas=True), 6, {}),
+        "pndm": ("PNDMScheduler", dict(skip_prk_steps=True), 6, {}),
+        "pndm_prk_v": ("PNDMScheduler", V, 5, {}),
+        "dpm_2m": ("DPMSolverMultistepScheduler", dict(HALF_THRESHOLD), 5, {}),
+        "dpm_2m_sde_heun": ("DPMSolverMultistepScheduler", dict(algorithm_type="sde-dpmsolver++", solver_type="heun"), 5, {}),
+        "dpm_3m_eps": ("DPMSolverMultistepScheduler", dict(V, solver_order=3, algorithm_type="dpmsolver", final_sigmas_type="sigma_min"), 6, {}),
+        "dpm_3m_karras": ("DPMSolverMultistepScheduler", dict(solver_order=3, use_karras_sigmas=True), 6, {}),
+        "dpm_3s": ("DPMSolverSinglestepScheduler", dict(solver_order=3, solver_type="heun"), 6, {}),
+        "dpm_2s_sde": ("DPMSolverSinglestepScheduler", dict(algorithm_type="sde-dpmsolver++"), 4, {}),
+        "unipc": ("UniPCMultistepScheduler", {}, 5, {}),
+        "unipc_3_bh1": ("UniPCMultistepScheduler", dict(solver_order=3, solver_type="bh1", final_sigmas_type="sigma_min", disable_corrector=[1]), 6, {}),
+        "deis_3": ("DEISMultistepScheduler", dict(solver_order=3), 6, {}),
+        "lcm": ("LCMScheduler", {}, 4, {}),
+        "edm_euler": ("EDMEulerScheduler", {}, 4, {}),
+        "edm_dpm": ("EDMDPMSolverMultistepScheduler", dict(prediction_type="v_prediction"), 4, {}),
     },
     "sampled_6_channels": {
         "ddpm_learned_range": (DDPM, dict(variance_type="learned_range"), 5, {}),

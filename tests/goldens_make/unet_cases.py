@@ -80,3 +80,4 @@ CASES = {
 # Networks that carry scheduler cases too: (overrides, how to run).
 CASES["sampled"] = (dict(PLAIN, mid_block_scale_factor=2), {})
 CASES["sampled_6_channels"] = (dict(PLAIN, mid_block_scale_factor=2, out_channels=6), {})
+CASES["solved"] = (dict(PLAIN, sample_size=4), {})

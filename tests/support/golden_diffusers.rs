@@ -5,8 +5,8 @@ use super::{entries, name, Outcome};
 use std::error::Error;
 use std::path::Path;
 use undiffuse::diffusion::guidance::Conditioning;
-use undiffuse::diffusion::program::{Instruction, Reg};
-use undiffuse::diffusion::sampler::{Context, Sampler};
+use undiffuse::diffusion::program::{Coef, Instruction, Reg};
+use undiffuse::diffusion::sampler::{Churn, Context, Sampler};
 use undiffuse::diffusion::timesteps::Steps;
 use undiffuse::diffusion::SchedulerConfig;
 use undiffuse::engine::{evaluate, Batch, Executable, NetGraph, Outputs};
@@ -145,11 +145,24 @@ fn sampler(gpu: &Gpu, case: &Path, file: &str) -> Result<Outcome> {
     let Some(kind) = Sampler::from_class_name(class) else {
         return Ok(Outcome::Skipped(format!("{class} is not supported yet")));
     };
-    let (mut eta, mut clipped_output) = (None, false);
+    let (mut eta, mut clipped_output, mut order) = (None, false, None);
+    let mut churn: Option<Churn> = None;
     for (key, value) in json["step_kwargs"].as_object().into_iter().flatten() {
         match key.as_str() {
             "eta" => eta = value.as_f64(),
             "use_clipped_model_output" => clipped_output = value.as_bool() == Some(true),
+            "order" => order = value.as_u64().map(|o| o as usize),
+            "s_churn" | "s_tmin" | "s_tmax" | "s_noise" => {
+                let churn = churn.get_or_insert_with(Churn::default);
+                let field = match key.as_str() {
+                    "s_churn" => &mut churn.s_churn,
+                    "s_tmin" => &mut churn.s_tmin,
+                    "s_tmax" => &mut churn.s_tmax,
+                    _ => &mut churn.s_noise,
+                };
+                // Infinity is null here.
+                *field = value.as_f64().unwrap_or(f64::INFINITY);
+            }
             // How the noise is drawn does not matter: it is stored.
             "generator" => {}
             other => return Ok(Outcome::Skipped(format!("step option {other} is not supported yet"))),
@@ -159,9 +172,10 @@ fn sampler(gpu: &Gpu, case: &Path, file: &str) -> Result<Outcome> {
     let x = array(&data, "x_T")?;
     let (graph, about) = build(case, (x.shape.h, x.shape.w))?;
     let config = SchedulerConfig::from_json(&json["config"].to_string())?;
-    let steps = match json["timesteps"].as_array() {
-        Some(list) => Steps::At(list.iter().filter_map(|t| Some(t.as_u64()? as usize)).collect()),
-        None => Steps::Count(json["steps"].as_u64().unwrap_or(0) as usize),
+    let steps = match (json["timesteps"].as_array(), json["sigmas"].as_array()) {
+        (Some(list), _) => Steps::At(list.iter().filter_map(|t| Some(t.as_f64()? as usize)).collect()),
+        (_, Some(list)) => Steps::Sigmas(list.iter().filter_map(serde_json::Value::as_f64).collect()),
+        _ => Steps::Count(json["steps"].as_u64().unwrap_or(0) as usize),
     };
     let conditioned = about.labels != Labels::None;
     let context = Context {
@@ -169,10 +183,30 @@ fn sampler(gpu: &Gpu, case: &Path, file: &str) -> Result<Outcome> {
         conditioning: if conditioned { Conditioning::Class { null: None } } else { Conditioning::None },
         eta,
         clipped_output,
+        churn,
+        order,
         single: true,
         ..Context::new(&config, x.shape, steps)
     };
     let mut program = kind.program(&context)?;
+    // Stored initial noise has its scale already.
+    let first = &mut program.steps[0].instructions;
+    let scale = match (&first[0], first.get(1)) {
+        (Instruction::Noise { dst: x, draw: 0 }, Some(Instruction::Mix { dst, terms, .. }))
+            if x == dst && matches!(&terms[..], [t] if t.src == *x) =>
+        {
+            match terms[0].coef {
+                Coef::Const(scale) => scale,
+                _ => return Err("the initial noise is scaled by a slot".into()),
+            }
+        }
+        _ => 1.0,
+    };
+    let start: Vec<f32> = x.values.iter().map(|v| (f64::from(*v) / scale) as f32).collect();
+    let deviation = (start.iter().map(|v| f64::from(v * v)).sum::<f64>() / start.len().max(1) as f64).sqrt();
+    if start.len() > 100 && (deviation - 1.0).abs() > 0.25 {
+        return Err(format!("the initial noise has the deviation {deviation} of the program's").into());
+    }
     // Noise comes from the file: registers that it fills become inputs.
     let mut draws: Vec<Vec<Reg>> = Vec::new();
     for step in &mut program.steps {
@@ -213,7 +247,7 @@ fn sampler(gpu: &Gpu, case: &Path, file: &str) -> Result<Outcome> {
     for (k, regs) in draws.iter().enumerate() {
         for reg in regs {
             if std::mem::take(&mut initial) {
-                exe.write_register(reg.0 as usize, &x.values);
+                exe.write_register(reg.0 as usize, &start);
             } else {
                 let noise = array(&data, &format!("noise{used:02}"))?;
                 exe.write_register(reg.0 as usize, &noise.values);

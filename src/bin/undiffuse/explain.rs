@@ -17,7 +17,7 @@ const LAST: usize = 2;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The sampler: ddpm or ddim
+    /// The sampler: ddpm, ddim, euler, dpmpp_2m ... (a wrong name lists all)
     #[arg(value_name = "SAMPLER")]
     sampler: Sampler,
     /// Steps [default: the sampler's]

@@ -30,10 +30,10 @@ pub struct Args {
     /// Images at once [default: what fits]
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
-    /// ddpm (ancestral) or ddim (fewer steps) [default: ddim]
+    /// ddpm (ancestral), ddim, euler, dpmpp_2m, unipc ... (a wrong name lists all) [default: ddim]
     #[arg(long, value_name = "NAME")]
     sampler: Option<Sampler>,
-    /// Steps [default: 50 for ddim, all for ddpm]
+    /// Steps [default: the sampler's: 50 for ddim, 20 for dpmpp_2m, all for ddpm]
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
     /// DDIM's stochasticity, from 0 (none) to 1 (as DDPM)

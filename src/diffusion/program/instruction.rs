@@ -115,6 +115,11 @@ impl Term {
     pub const fn new(coef: f64, src: Reg) -> Self {
         Self { coef: Coef::Const(coef), src }
     }
+
+    /// Whether it adds nothing, whatever the array holds.
+    pub fn is_zero(&self) -> bool {
+        self.coef == Coef::Const(0.0)
+    }
 }
 
 /// Elementwise functions.

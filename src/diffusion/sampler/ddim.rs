@@ -18,18 +18,18 @@ use super::super::Error;
 use super::{Context, Sampler, Setup};
 
 /// The program of DDIM.
-pub fn program(context: &Context<'_>) -> Result<Program, Error> {
+pub fn program(context: &Context<'_>, sampler: Sampler) -> Result<Program, Error> {
     let eta = context.eta.unwrap_or(0.0);
     if !(0.0..=1.0).contains(&eta) {
         return Err(Error::option("eta", eta, "choose 0 (deterministic) to 1 (as stochastic as DDPM)"));
     }
-    let mut s = Setup::new(context, Sampler::Ddim, false)?;
+    let mut s = Setup::new(context, sampler, false)?;
     let z = (eta > 0.0).then(|| s.program.register("z", context.shape));
     let (x, x0, out) = (s.x, s.denoise.x0, s.model.out());
     let beyond = if context.config.set_alpha_to_one { 1.0 } else { s.alpha_bar(0) };
     let strides = match &context.steps {
         Steps::Count(_) => strides_by_ratio(&s.times, context.config.num_train_timesteps),
-        Steps::At(_) => strides_by_list(&s.times),
+        _ => strides_by_list(&s.times),
     };
 
     for (k, Stride { t, prev }) in strides.into_iter().enumerate() {

@@ -24,10 +24,7 @@ use super::{Context, Sampler, Setup};
 const MIN_VARIANCE: f64 = 1e-20;
 
 /// The program of DDPM.
-pub fn program(context: &Context<'_>) -> Result<Program, Error> {
-    if let Some(eta) = context.eta {
-        return Err(Error::option("eta", eta, "ddpm has no eta; leave it out or choose ddim"));
-    }
+pub fn program(context: &Context<'_>, sampler: Sampler) -> Result<Program, Error> {
     let variance_type = context.config.variance_type;
     if variance_type.is_learned() && context.out_channels != 2 * context.shape.c {
         let need = format!(
@@ -37,7 +34,7 @@ pub fn program(context: &Context<'_>) -> Result<Program, Error> {
         );
         return Err(Error::option("out_channels", context.out_channels, need));
     }
-    let mut s = Setup::new(context, Sampler::Ddpm, variance_type.is_learned())?;
+    let mut s = Setup::new(context, sampler, variance_type.is_learned())?;
     let z = s.program.register("z", context.shape);
     let (x, x0, out) = (s.x, s.denoise.x0, s.model.out());
 

@@ -26,10 +26,32 @@ struct Threshold {
     inverse: Slot,
 }
 
+/// Which limits of the configuration a sampler puts on x0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// `clip_sample`, and what it is where the file does not choose.
+    pub(super) clip: Option<bool>,
+    /// `thresholding`.
+    pub(super) threshold: bool,
+}
+
+impl Limits {
+    pub(super) const DDPM: Self = Self { clip: Some(true), threshold: true };
+    pub(super) const NONE: Self = Self { clip: None, threshold: false };
+    pub(super) const THRESHOLD: Self = Self { clip: None, threshold: true };
+}
+
 impl Denoise {
-    pub(super) fn new(program: &mut Program, config: &SchedulerConfig) -> Self {
+    pub(super) fn new(program: &mut Program, config: &SchedulerConfig, limits: Limits) -> Self {
         let shape = program.registers[program.output.0 as usize].shape;
-        let threshold = config.thresholding.then(|| Threshold {
+        let thresholding = config.thresholding && limits.threshold;
+        let clip_sample = match limits.clip {
+            // DDPM's own default is in the configuration already.
+            Some(true) => config.clip_sample,
+            Some(false) => config.solver.clip_sample.unwrap_or(false),
+            None => false,
+        };
+        let threshold = thresholding.then(|| Threshold {
             quantile: config.dynamic_thresholding_ratio,
             max: config.sample_max_value,
             s: program.slot("s", SlotInit::Unset),
@@ -39,7 +61,7 @@ impl Denoise {
             x0: program.register("x0", shape),
             prediction: config.prediction_type,
             // As in diffusers, thresholding takes the place of clipping.
-            clip: (config.clip_sample && !config.thresholding).then_some(config.clip_sample_range),
+            clip: (clip_sample && !thresholding).then_some(config.clip_sample_range),
             threshold,
         }
     }
@@ -87,6 +109,17 @@ impl Denoise {
             Prediction::Sample => Vec::new(),
             Prediction::Epsilon | Prediction::V => vec![Term::new(coef, x)],
         }
+    }
+}
+
+impl Denoise {
+    /// Whether x0 is clamped or thresholded.
+    pub(super) fn is_limited(&self) -> bool {
+        self.clip.is_some() || self.threshold.is_some()
+    }
+
+    pub(super) fn prediction(&self) -> Prediction {
+        self.prediction
     }
 }
 

@@ -5,11 +5,27 @@
 //! step k (from 0) is draw k + 1. The register `x0` holds the predicted image
 //! after each step, for previews.
 //!
-//! To add a sampler: one file, one line in [`Sampler::ALL`] and one in each match.
+//! To add a sampler: one file, its `mod`, and one row in `samplers!`.
 
 pub mod ddim;
 pub mod ddpm;
+pub mod deis;
 mod denoise;
+pub mod dpm2;
+pub mod dpm2_a;
+pub mod dpm_multistep;
+pub mod dpm_singlestep;
+pub mod edm_dpm;
+pub mod edm_euler;
+pub mod euler;
+pub mod euler_a;
+mod exponential;
+pub mod heun;
+pub mod lcm;
+pub mod lms;
+pub mod pndm;
+mod solve;
+pub mod unipc;
 
 use std::str::FromStr;
 
@@ -18,60 +34,106 @@ use super::program::{Instruction, Net, Program, Reg, Step};
 use super::timesteps::{timesteps, Steps};
 use super::{Error, Schedule, SchedulerConfig};
 use crate::shape::Shape;
-use denoise::Denoise;
+use denoise::{Denoise, Limits};
 
-/// Every sampler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Sampler {
-    /// Ancestral sampling: [`ddpm`].
-    Ddpm,
-    /// Deterministic to fully stochastic, by `eta`: [`ddim`].
-    Ddim,
+/// One row a sampler: variant, name on the command line, file, diffusers' class
+/// (of several with one class, the first), steps by default (0: all) and a line
+/// of help.
+macro_rules! samplers {
+    ($($variant:ident, $name:literal, $file:ident, $class:literal, $steps:literal, $about:literal;)*) => {
+        /// Every sampler.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Sampler {
+            $(#[doc = concat!("`", $name, "`: ", $about, " ([`", stringify!($file), "`])")] $variant,)*
+        }
+
+        /// What is known of each, in order.
+        const ROWS: &[Row] = &[$(Row {
+            sampler: Sampler::$variant,
+            name: $name,
+            class: $class,
+            steps: $steps,
+            about: $about,
+            source: include_str!(concat!(stringify!($file), ".rs")),
+            program: $file::program,
+        },)*];
+    };
+}
+
+samplers! {
+    Ddpm, "ddpm", ddpm, "DDPMScheduler", 0, "ancestral sampling (Ho et al. 2020); wants hundreds of steps";
+    Ddim, "ddim", ddim, "DDIMScheduler", 50,
+        "implicit sampling (Song et al. 2020); 20 to 100 steps, deterministic at eta 0";
+    Euler, "euler", euler, "EulerDiscreteScheduler", 30, "Euler's method on the flow (Karras et al. 2022), with churn";
+    EulerA, "euler_a", euler_a, "EulerAncestralDiscreteScheduler", 30, "Euler's method with fresh noise at each step";
+    Heun, "heun", heun, "HeunDiscreteScheduler", 20, "Heun's method on the flow, two evaluations a step";
+    Dpm2, "dpm2", dpm2, "KDPM2DiscreteScheduler", 20, "the midpoint method on the flow, two evaluations a step";
+    Dpm2A, "dpm2_a", dpm2_a, "KDPM2AncestralDiscreteScheduler", 20, "the midpoint method with fresh noise";
+    Lms, "lms", lms, "LMSDiscreteScheduler", 30, "linear multistep of order 4";
+    Pndm, "pndm", pndm, "PNDMScheduler", 50, "pseudo numerical methods (Liu et al. 2022)";
+    DpmMultistep, "dpm_multistep", dpm_multistep, "DPMSolverMultistepScheduler", 20,
+        "DPM-Solver, multistep, of the order and equation in the model's file";
+    Dpmpp2m, "dpmpp_2m", dpm_multistep, "", 20, "DPM-Solver++ (Lu et al. 2022), multistep, order 2";
+    Dpmpp2mSde, "dpmpp_2m_sde", dpm_multistep, "", 20, "the same for the reverse SDE";
+    Dpmpp3m, "dpmpp_3m", dpm_multistep, "", 20, "DPM-Solver++, multistep, order 3";
+    DpmSinglestep, "dpm_singlestep", dpm_singlestep, "DPMSolverSinglestepScheduler", 20,
+        "DPM-Solver, single step, of the order and equation in the model's file";
+    Dpmpp2s, "dpmpp_2s", dpm_singlestep, "", 20, "DPM-Solver++, single step, order 2";
+    UniPc, "unipc", unipc, "UniPCMultistepScheduler", 20, "UniPC (Zhao et al. 2023), predictor and corrector";
+    Deis, "deis", deis, "DEISMultistepScheduler", 20, "DEIS (Zhang & Chen 2022), multistep in log rho";
+    Lcm, "lcm", lcm, "LCMScheduler", 4, "latent consistency models (Luo et al. 2023)";
+    EdmEuler, "edm_euler", edm_euler, "EDMEulerScheduler", 30, "Euler's method for models in EDM's parametrisation";
+    EdmDpm, "edm_dpm", edm_dpm, "EDMDPMSolverMultistepScheduler", 20,
+        "DPM-Solver++, multistep, for models in EDM's parametrisation";
+}
+
+/// What is known of a sampler.
+struct Row {
+    sampler: Sampler,
+    name: &'static str,
+    class: &'static str,
+    steps: usize,
+    about: &'static str,
+    source: &'static str,
+    program: fn(&Context<'_>, Sampler) -> Result<Program, Error>,
 }
 
 impl Sampler {
     /// Every sampler, in the order that help lists them.
-    pub const ALL: [Sampler; 2] = [Self::Ddpm, Self::Ddim];
+    pub fn all() -> impl Iterator<Item = Sampler> {
+        ROWS.iter().map(|row| row.sampler)
+    }
+
+    fn row(self) -> &'static Row {
+        &ROWS[self as usize]
+    }
 
     /// The name on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ddpm => "ddpm",
-            Self::Ddim => "ddim",
-        }
+    pub fn name(self) -> &'static str {
+        self.row().name
     }
 
     /// One line of help.
-    pub const fn about(self) -> &'static str {
-        match self {
-            Self::Ddpm => "ancestral sampling (Ho et al. 2020); wants hundreds of steps",
-            Self::Ddim => "implicit sampling (Song et al. 2020); 20 to 100 steps, deterministic at eta 0",
-        }
+    pub fn about(self) -> &'static str {
+        self.row().about
     }
 
     /// The steps of a user who names none, of a model with `train` timesteps.
     pub fn default_steps(self, train: usize) -> usize {
-        match self {
-            Self::Ddpm => train,
-            Self::Ddim => train.min(50),
+        match self.row().steps {
+            0 => train,
+            steps => train.min(steps),
         }
     }
 
     /// The sampler of a diffusers scheduler class (`_class_name`), if it is here.
     pub fn from_class_name(class: &str) -> Option<Self> {
-        match class {
-            "DDPMScheduler" => Some(Self::Ddpm),
-            "DDIMScheduler" => Some(Self::Ddim),
-            _ => None,
-        }
+        ROWS.iter().find(|row| row.class == class && !class.is_empty()).map(|row| row.sampler)
     }
 
     /// The text of the sampler's file.
-    pub const fn source(self) -> &'static str {
-        match self {
-            Self::Ddpm => include_str!("ddpm.rs"),
-            Self::Ddim => include_str!("ddim.rs"),
-        }
+    pub fn source(self) -> &'static str {
+        self.row().source
     }
 
     /// The head of its file: paper, equations, what differs from them.
@@ -82,22 +144,47 @@ impl Sampler {
     }
 
     /// The program of this sampler, validated.
+    ///
+    /// # Errors
+    /// Options and configurations that the sampler has not or cannot follow.
     pub fn program(self, context: &Context<'_>) -> Result<Program, Error> {
-        let program = match self {
-            Self::Ddpm => ddpm::program(context)?,
-            Self::Ddim => ddim::program(context)?,
-        };
+        self.check_options(context)?;
+        let program = (self.row().program)(context, self)?;
         program.validate()?;
         Ok(program)
     }
+
+    /// Options that this sampler would ignore are refused.
+    fn check_options(self, context: &Context<'_>) -> Result<(), Error> {
+        let refuse = |option, value: String, who: &str| {
+            let need = format!("{} has no {option}; leave it out or choose {who}", self.name());
+            Err(Error::option(option, value, need))
+        };
+        if let (Some(eta), false) = (context.eta, self == Self::Ddim) {
+            return refuse("eta", eta.to_string(), "ddim");
+        }
+        if context.clipped_output && self != Self::Ddim {
+            return refuse("use_clipped_model_output", "true".into(), "ddim");
+        }
+        if let (Some(order), false) = (context.order, self == Self::Lms) {
+            return refuse("order", order.to_string(), "lms");
+        }
+        if context.churn.is_some() && !CHURN.contains(&self) {
+            return refuse("s_churn", "given".into(), "euler");
+        }
+        Ok(())
+    }
 }
+
+/// The samplers that take churn.
+const CHURN: &[Sampler] = &[Sampler::Euler, Sampler::EdmEuler];
 
 impl FromStr for Sampler {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|s| s.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
+        Self::all().find(|s| s.name() == name).ok_or_else(|| {
+            let names = Self::all().map(Self::name).collect::<Vec<_>>().join(", ");
             Error::option("sampler", name, format!("choose one of {names}"))
         })
     }
@@ -124,6 +211,10 @@ pub struct Context<'a> {
     /// DDIM takes the noise that belongs to x0 after clamp or threshold, not the
     /// one predicted (diffusers' `use_clipped_model_output`).
     pub clipped_output: bool,
+    /// Noise that is added between the steps of a deterministic solver.
+    pub churn: Option<Churn>,
+    /// The order of `lms` (`order` of diffusers' `step`); `None` is 4.
+    pub order: Option<usize>,
     /// Take alpha_bar rounded to f32, as diffusers does ([`Schedule::single`]).
     pub single: bool,
 }
@@ -140,24 +231,46 @@ impl<'a> Context<'a> {
             guidance_scale: 1.0,
             eta: None,
             clipped_output: false,
+            churn: None,
+            order: None,
             single: false,
         }
     }
 }
 
-/// What the samplers of this folder share: schedule, times, program, registers.
-struct Setup {
-    sampler: Sampler,
-    schedule: Schedule,
-    times: Vec<usize>,
+/// Churn (Karras et al. 2022, arXiv:2206.00364, algorithm 2).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Churn {
+    /// How much noise is added over all steps.
+    pub s_churn: f64,
+    /// Not below this level.
+    pub s_tmin: f64,
+    /// Not above this level.
+    pub s_tmax: f64,
+    /// The deviation of the added noise.
+    pub s_noise: f64,
+}
+
+impl Default for Churn {
+    fn default() -> Self {
+        Self { s_churn: 0.0, s_tmin: 0.0, s_tmax: f64::INFINITY, s_noise: 1.0 }
+    }
+}
+
+/// What every program begins with.
+struct Begun {
     program: Program,
-    x: Reg,
     model: Guided,
     denoise: Denoise,
 }
 
-impl Setup {
-    fn new(context: &Context<'_>, sampler: Sampler, with_variance: bool) -> Result<Self, Error> {
+impl Begun {
+    fn new(
+        context: &Context<'_>,
+        sampler: Sampler,
+        with_variance: bool,
+        limits: Limits,
+    ) -> Result<Self, Error> {
         let c = context.shape.c;
         if context.shape.checked_len().is_none() {
             return Err(Error::option("shape", context.shape, "it must hold at least one number"));
@@ -169,7 +282,6 @@ impl Setup {
             );
             return Err(Error::option("out_channels", context.out_channels, need));
         }
-        let times = timesteps(context.config, &context.steps)?;
         let net = Net {
             name: "model".into(),
             inputs: vec![context.shape],
@@ -177,10 +289,51 @@ impl Setup {
         };
         let mut program = Program::new(sampler.name(), context.shape, net);
         let model = Guided::new(&mut program, context.conditioning, context.guidance_scale, with_variance)?;
-        let denoise = Denoise::new(&mut program, context.config);
+        let denoise = Denoise::new(&mut program, context.config, limits);
+        Ok(Self { program, model, denoise })
+    }
+}
+
+/// What the samplers that go by timesteps share: schedule, times, program, registers.
+struct Setup {
+    sampler: Sampler,
+    schedule: Schedule,
+    times: Vec<usize>,
+    program: Program,
+    x: Reg,
+    model: Guided,
+    denoise: Denoise,
+    /// alpha_bar beyond t = 0, of PNDM: that of t = 0 unless the file chose otherwise.
+    beyond: f64,
+}
+
+impl Setup {
+    fn new(context: &Context<'_>, sampler: Sampler, with_variance: bool) -> Result<Self, Error> {
+        let times = timesteps(context.config, &context.steps)?;
+        let begun = Begun::new(context, sampler, with_variance, Limits::DDPM)?;
+        Self::at(context, sampler, times, begun)
+    }
+
+    /// At times of the sampler's own.
+    fn with_times(
+        context: &Context<'_>,
+        sampler: Sampler,
+        times: Vec<usize>,
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        let begun = Begun::new(context, sampler, false, limits)?;
+        Self::at(context, sampler, times, begun)
+    }
+
+    fn at(context: &Context<'_>, sampler: Sampler, times: Vec<usize>, begun: Begun) -> Result<Self, Error> {
+        let Begun { program, model, denoise } = begun;
         let schedule =
             if context.single { Schedule::single(context.config)? } else { Schedule::new(context.config)? };
-        Ok(Self { sampler, schedule, times, x: program.output, program, model, denoise })
+        let beyond = match context.config.solver.set_alpha_to_one {
+            Some(true) => 1.0,
+            _ => schedule.alpha_bar()[0],
+        };
+        Ok(Self { sampler, schedule, times, x: program.output, program, model, denoise, beyond })
     }
 
     /// alpha_bar at `t`.

@@ -4,6 +4,8 @@
 mod analytic;
 mod golden;
 mod options;
+mod orders;
+mod process;
 mod programs;
 mod reference;
 mod validator;
