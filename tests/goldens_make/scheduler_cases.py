@@ -53,6 +53,7 @@ RUNS = {
     },
     # Solvers of differential equations: one network evaluation is a step.
     "solved": {
+        "ddim_inverse": ("DDIMInverseScheduler", {}, 4, {}),
         "euler": ("EulerDiscreteScheduler", {}, 5, {}),
         "euler_churn_karras_v": ("EulerDiscreteScheduler", dict(V, use_karras_sigmas=True), 4, dict(s_churn=2.0, s_noise=1.003)),
         "euler_sigmas": ("EulerDiscreteScheduler", {}, [20.0, 5.0, 0.5, 0.0], {}),

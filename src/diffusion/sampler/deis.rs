@@ -52,11 +52,11 @@ pub fn program(context: &Context<'_>, sampler: Sampler) -> Result<Program, Error
         list.extend(s.predict(k));
         list.extend(s.remember(&m, k, false));
         let mut terms = vec![Term::new(to.alpha / from.alpha, x)];
-        for j in 0..order {
+        for (j, eps) in m.iter().enumerate().take(order) {
             let nodes: Vec<f64> = (0..order).filter(|i| *i != j).map(|i| rho(i).ln()).collect();
             let scale: f64 = nodes.iter().map(|node| rho(j).ln() - node).product();
             let integral = primitive(s.grid.sigmas[k + 1], &nodes) - primitive(rho(0), &nodes);
-            terms.push(Term::new(to.alpha * integral / scale, m[j]));
+            terms.push(Term::new(to.alpha * integral / scale, *eps));
         }
         list.extend(sum(x, &terms));
         s.push(s.grid.times[k], list);

@@ -8,6 +8,7 @@
 //! To add a sampler: one file, its `mod`, and one row in `samplers!`.
 
 pub mod ddim;
+pub mod ddim_inverse;
 pub mod ddpm;
 pub mod deis;
 mod denoise;
@@ -64,6 +65,8 @@ samplers! {
     Ddpm, "ddpm", ddpm, "DDPMScheduler", 0, "ancestral sampling (Ho et al. 2020); wants hundreds of steps";
     Ddim, "ddim", ddim, "DDIMScheduler", 50,
         "implicit sampling (Song et al. 2020); 20 to 100 steps, deterministic at eta 0";
+    DdimInverse, "ddim_inverse", ddim_inverse, "DDIMInverseScheduler", 50,
+        "from an image to its noise, by DDIM run backwards (for embedders)";
     Euler, "euler", euler, "EulerDiscreteScheduler", 30, "Euler's method on the flow (Karras et al. 2022), with churn";
     EulerA, "euler_a", euler_a, "EulerAncestralDiscreteScheduler", 30, "Euler's method with fresh noise at each step";
     Heun, "heun", heun, "HeunDiscreteScheduler", 20, "Heun's method on the flow, two evaluations a step";

@@ -137,10 +137,8 @@ fn solve(ratios: &[f64], b: &[f64]) -> Vec<f64> {
         a.swap(column, pivot.unwrap_or(column));
         for row in (0..n).filter(|row| *row != column) {
             let factor = a[row][column] / a[column][column];
-            for k in column..=n {
-                let above = a[column][k];
-                a[row][k] -= factor * above;
-            }
+            let above = a[column].clone();
+            a[row].iter_mut().zip(&above).for_each(|(v, above)| *v -= factor * above);
         }
     }
     (0..n).map(|i| a[i][n] / a[i][i]).collect()

@@ -86,7 +86,11 @@ fn options_that_cannot_be_are_refused_in_words() {
         let message = Sampler::Ddpm.program(&Context::new(&config, SHAPE, 10)).expect_err(needle).to_string();
         assert!(message.contains(needle), "{message}");
     }
-    assert!("ddpm2".parse::<Sampler>().expect_err("").to_string().contains("ddpm, ddim, euler"));
+    assert!("ddpm2"
+        .parse::<Sampler>()
+        .expect_err("")
+        .to_string()
+        .contains("ddpm, ddim, ddim_inverse, euler"));
 }
 
 #[test]

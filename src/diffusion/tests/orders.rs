@@ -227,7 +227,7 @@ fn every_view_of_one_model_gives_one_answer() {
     let mut compared = 0;
     for sampler in Sampler::all() {
         use Sampler::*;
-        if matches!(sampler, Ddpm | Ddim | Pndm | Lcm | EdmEuler | EdmDpm | Dpm2A) {
+        if matches!(sampler, Ddpm | Ddim | DdimInverse | Pndm | Lcm | EdmEuler | EdmDpm | Dpm2A) {
             continue;
         }
         let answers: Vec<f64> = Prediction::ALL
