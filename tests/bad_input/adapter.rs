@@ -1,6 +1,6 @@
 //! Machines without the adapter that is asked for, or with too small a one.
 
-use crate::command::{arg, command, finish, run};
+use crate::command::run;
 use crate::model_folder::Model;
 use crate::refused_with;
 use undiffuse::gpu::{Gpu, GpuError, Options};
@@ -30,6 +30,7 @@ fn an_unknown_backend_lists_those_there_are() {
 #[test]
 #[cfg(target_os = "linux")]
 fn no_adapter_at_all_says_what_to_install() {
+    use crate::command::{arg, command, finish};
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     let blind = |args: &[&str]| {
