@@ -40,7 +40,7 @@ fn words_that_mean_nothing_are_exit_code_2() {
         &["sample", "--wrong"],
         &["sample", "--count", "many"],
         &["sample", "--count", "-1"],
-        &["sample", "--sampler", "euler"],
+        &["sample", "--sampler", "eulre"],
         &["sample", "--zoom", "0"],
         &["info", "extra"],
     ] {
@@ -48,8 +48,8 @@ fn words_that_mean_nothing_are_exit_code_2() {
         assert_eq!(ran.code, Some(2), "{args:?}: {}", ran.stderr);
         assert!(ran.stderr.contains("Usage") || ran.stderr.contains("--help"), "{args:?}: {}", ran.stderr);
     }
-    let sampler = run(&["sample", "--sampler", "euler"]).stderr;
-    assert!(sampler.contains("ddpm") && sampler.contains("ddim"), "{sampler}");
+    let sampler = run(&["sample", "--sampler", "eulre"]).stderr;
+    assert!(["ddpm", "ddim", "euler", "dpmpp_2m"].iter().all(|s| sampler.contains(s)), "{sampler}");
 }
 
 #[test]
