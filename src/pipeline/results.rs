@@ -39,7 +39,7 @@ impl Job {
         self.album.buffer(&self.gpu, range)
     }
 
-    /// The sampler's own numbers of all images. [`Sample::outputs`] must ask for tensors.
+    /// The sampler's own numbers of all images. [`Sample::outputs`](super::Sample::outputs) must ask for tensors.
     ///
     /// # Errors
     /// As [`Job::advance`]: what is left is drawn first.
