@@ -119,8 +119,12 @@ pub fn open(config: &Json, size: Option<(usize, usize)>) -> Result<Box<dyn Model
         name: Option<String>,
     }
     // serde would take a list for a structure.
-    config.parse::<serde_json::Map<String, serde_json::Value>>()?;
-    let class = config.parse::<Class>()?.name.unwrap_or_else(|| unet2d::CLASS.to_owned());
+    let fields = config.parse::<serde_json::Map<String, serde_json::Value>>()?;
+    // Old folders lack the name, but not the fields; a file with neither is another system's.
+    let known = ["block_out_channels", "down_block_types", "sample_size", "in_channels"];
+    let ours = fields.is_empty() || known.iter().any(|k| fields.contains_key(*k));
+    let default = if ours { unet2d::CLASS } else { "(none)" };
+    let class = config.parse::<Class>()?.name.unwrap_or_else(|| default.to_owned());
     match ALL.iter().find(|a| a.class == class) {
         Some(architecture) => (architecture.open)(config, size),
         None => Err(ModelError::Class {

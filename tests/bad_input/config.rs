@@ -35,6 +35,15 @@ fn another_class_or_block() {
 }
 
 #[test]
+fn a_file_of_another_system() {
+    refused(&["config.json", "_class_name", "(none)", "supported: UNet2DModel"], |f| {
+        let mut model = Model::tiny();
+        model.config = json!({ "name": "ncsnpp", "ch_mult": "1,1,2,4" });
+        model.write(f);
+    });
+}
+
+#[test]
 fn sizes_that_cannot_be() {
     for name in ["in_channels", "out_channels", "sample_size", "layers_per_block", "norm_num_groups"] {
         field(name, json!(0), &[name, "0"]);
