@@ -8,6 +8,8 @@ mod interrupt;
 mod output;
 #[path = "cli/same_bytes.rs"]
 mod same_bytes;
+#[path = "cli/steps.rs"]
+mod steps;
 
 #[path = "support/command.rs"]
 mod command;

@@ -150,6 +150,7 @@ impl undiffuse_options {
             seed: self.seed,
             // Pixels are all that this interface hands out.
             outputs: Outputs { images: true, ..Outputs::none() },
+            ..Sample::default()
         })
     }
 }

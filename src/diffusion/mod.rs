@@ -27,19 +27,23 @@ pub mod guidance;
 pub mod prediction;
 pub mod process;
 pub mod program;
+pub mod rng;
 pub mod sampler;
 pub mod schedule;
 pub mod scheduler_config;
 pub mod solver_config;
+pub mod spread;
 pub mod timesteps;
 
 pub use error::Error;
 pub use prediction::Prediction;
 pub use program::Program;
+pub use rng::Rng;
 pub use sampler::Sampler;
 pub use schedule::Schedule;
 pub use scheduler_config::SchedulerConfig;
 pub use solver_config::SolverConfig;
+pub use spread::Spread;
 
 #[cfg(test)]
 mod tests;

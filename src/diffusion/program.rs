@@ -14,6 +14,7 @@
 pub mod explain;
 pub mod expr;
 pub mod fault;
+mod given;
 pub mod instruction;
 pub mod interpret;
 pub mod structure;
@@ -104,6 +105,9 @@ pub struct Program {
     pub steps: Vec<Step>,
     /// The register that holds the image in the end.
     pub output: Reg,
+    /// Draws of noise that the caller brings, and the input registers they go to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub given_noise: Vec<(u32, Reg)>,
 }
 
 impl Program {
@@ -117,6 +121,7 @@ impl Program {
             tables: Vec::new(),
             steps: Vec::new(),
             output: Reg(0),
+            given_noise: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use super::lower::{lower, Externals, COUNTER_WORDS};
 use super::outputs::Outputs;
 use super::pace::Pace;
 use super::{EngineError, NetGraph};
-use crate::diffusion::program::{Program, Slot, SlotInit};
+use crate::diffusion::program::{Program, Reg, Slot, SlotInit};
 use crate::gpu::{Claim, Gpu, Slice};
 use crate::graph::bind::{BoundPlan, WeightStore};
 use crate::graph::plan::{Builder, Target};
@@ -45,6 +45,8 @@ pub struct Batch {
     pub seed: u64,
     /// A number per image for each input slot.
     pub inputs: Vec<(Slot, Vec<f32>)>,
+    /// Arrays of all images (NHWC) for each input register.
+    pub registers: Vec<(Reg, Vec<f32>)>,
 }
 
 impl Executable {
@@ -196,6 +198,14 @@ impl Executable {
         words[3] = batch.seed as u32;
         words[4] = (batch.seed >> 32) as u32;
         self.gpu.write(&self.buffers[e.counter].buffer, 0, bytemuck::cast_slice(&words));
+        for (reg, values) in &batch.registers {
+            let slice = e.registers.get(reg.0 as usize).map(|r| &self.buffers[*r]);
+            let bytes: &[u8] = bytemuck::cast_slice(values);
+            match slice.filter(|s| bytes.len() as u64 <= s.size && s.size - (bytes.len() as u64) < 32) {
+                Some(slice) => self.gpu.write(&slice.buffer, 0, bytes),
+                None => return Err(EngineError::Internal(format!("register {} is not of this size", reg.0))),
+            }
+        }
         for (i, init) in self.slots.iter().enumerate() {
             let slot = Slot(i as u32);
             let values = match init {

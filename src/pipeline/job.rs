@@ -4,6 +4,7 @@ use super::album::Album;
 use super::{batch, Pipeline, PipelineError, Progress, Provenance, Report, Sample};
 use crate::clock::Instant;
 use crate::diffusion::program::Program;
+use crate::diffusion::rng::TorchGenerator;
 use crate::engine::{Batch, EngineError, Executable, Run, Status, Turn};
 use crate::gpu::{Gpu, GpuError, Ticket, DEADLINE};
 use crate::kernels::noise::noise_hash;
@@ -293,6 +294,17 @@ impl Job {
                 .collect::<Result<Vec<_>, _>>()?;
             inputs.push((slot, labels));
         }
-        Ok(Batch { first_index, seed: self.options.seed, inputs })
+        let seed = self.options.seed;
+        let mut registers: Vec<_> =
+            self.program.given_noise.iter().map(|(_, reg)| (*reg, Vec::new())).collect();
+        if !registers.is_empty() {
+            for image in 0..n {
+                let mut generator = TorchGenerator::new(seed.wrapping_add(first_index).wrapping_add(image));
+                for (reg, values) in &mut registers {
+                    values.extend(generator.image(self.program.registers[reg.0 as usize].shape));
+                }
+            }
+        }
+        Ok(Batch { first_index, seed, inputs, registers })
     }
 }

@@ -7,6 +7,7 @@ mod classes;
 mod embedded;
 mod error;
 pub mod find;
+mod grid;
 pub mod inspect;
 mod job;
 mod model;
@@ -25,6 +26,7 @@ pub use provenance::{Difference, Provenance};
 pub use report::{Progress, Report};
 
 use crate::diffusion::sampler::Sampler;
+use crate::diffusion::{Rng, Spread};
 use crate::gpu::Gpu;
 use crate::graph::bind::WeightStore;
 use crate::models::Description;
@@ -65,6 +67,13 @@ pub struct Sample {
     pub sampler: Sampler,
     /// Steps; `None` takes the sampler's default.
     pub steps: Option<usize>,
+    /// How steps are spread; `None` is as the model's file says.
+    pub grid: Option<Spread>,
+    /// The timesteps to visit, strictly descending, in place of a number of steps.
+    pub timesteps: Option<Vec<usize>>,
+    /// The noise levels `sqrt((1 - alpha_bar) / alpha_bar)` to visit, strictly descending,
+    /// of which the last is where the last step leads; in place of a number of steps.
+    pub sigmas: Option<Vec<f64>>,
     /// DDIM's stochasticity, 0 to 1.
     pub eta: Option<f64>,
     /// What to draw.
@@ -73,6 +82,8 @@ pub struct Sample {
     pub guidance_scale: f64,
     /// The seed of all noise.
     pub seed: u64,
+    /// Whose random numbers.
+    pub rng: Rng,
     /// What to bring out, and where to.
     pub outputs: Outputs,
 }
@@ -85,10 +96,14 @@ impl Default for Sample {
             batch: None,
             sampler: Sampler::Ddim,
             steps: None,
+            grid: None,
+            timesteps: None,
+            sigmas: None,
             eta: None,
             class: Class::Auto,
             guidance_scale: 1.0,
             seed: 0,
+            rng: Rng::Philox,
             outputs: Outputs::default(),
         }
     }

@@ -5,8 +5,7 @@ use super::{PipelineError, Sample, EMBEDDED};
 use crate::diffusion::guidance::Conditioning;
 use crate::diffusion::program::Program;
 use crate::diffusion::sampler::Context;
-use crate::diffusion::timesteps::Steps;
-use crate::diffusion::SchedulerConfig;
+use crate::diffusion::{Rng, SchedulerConfig};
 use crate::engine::NetGraph;
 use crate::graph::{passes, Graph};
 use crate::models::{self, Description, Labels};
@@ -126,8 +125,7 @@ impl Model {
 
     /// The steps that these options mean.
     pub(super) fn steps(&self, options: &Sample) -> usize {
-        let train = self.scheduler.num_train_timesteps;
-        options.steps.unwrap_or_else(|| options.sampler.default_steps(train))
+        options.step_count(&self.scheduler)
     }
 
     /// The noise schedule and what samplers are told by the model's files.
@@ -159,7 +157,7 @@ impl Model {
     /// # Errors
     /// Options that do not fit the model or each other.
     pub fn program(&self, options: &Sample) -> Result<Program, PipelineError> {
-        let steps = self.steps(options);
+        let (config, steps) = options.steps_on(&self.scheduler)?;
         let conditioning = match self.about.labels {
             Labels::None => Conditioning::None,
             _ => Conditioning::Class { null: self.classes.null().map(f64::from) },
@@ -170,8 +168,12 @@ impl Model {
             guidance_scale: options.guidance_scale,
             eta: options.eta,
             single: true,
-            ..Context::new(&self.scheduler, self.about.sample, Steps::Count(steps))
+            ..Context::new(&config, self.about.sample, steps)
         };
-        Ok(options.sampler.program(&context)?)
+        let program = options.sampler.program(&context)?;
+        Ok(match options.rng {
+            Rng::Philox => program,
+            Rng::Torch => program.with_given_noise(),
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! How images were made, to be kept beside them and to make them again.
 
 use super::{Class, Model, Sample};
+use crate::diffusion::Rng;
 use crate::gpu::Gpu;
 use crate::kernels;
 use crate::kernels::noise::noise_hash;
@@ -46,6 +47,18 @@ pub struct Provenance {
     pub sampler: String,
     /// Steps.
     pub steps: usize,
+    /// How they were spread; null is as the model's file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grid: Option<String>,
+    /// Which timesteps were visited, where they were listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timesteps: Option<Vec<usize>>,
+    /// Which noise levels were visited, where they were listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigmas: Option<Vec<f64>>,
+    /// Whose random numbers; null is our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rng: Option<String>,
     /// DDIM's stochasticity; null is the sampler's default.
     pub eta: Option<f64>,
     /// The class: a label, a name, `all` or `none`; null is what the model draws by itself.
@@ -87,6 +100,10 @@ impl Provenance {
             batch: _,
             sampler,
             steps: _,
+            grid,
+            timesteps,
+            sigmas,
+            rng,
             eta,
             class,
             guidance_scale,
@@ -111,6 +128,10 @@ impl Provenance {
             batch,
             sampler: sampler.name().into(),
             steps: model.steps(options),
+            grid: grid.map(|g| g.name().into()),
+            timesteps: timesteps.clone(),
+            sigmas: sigmas.clone(),
+            rng: (*rng != Rng::default()).then(|| rng.name().into()),
             eta: *eta,
             class: match class {
                 Class::Auto => None,
@@ -146,7 +167,12 @@ impl Provenance {
             first_index: self.first_index,
             batch: None,
             sampler: self.sampler.parse()?,
-            steps: Some(self.steps),
+            // A list says how many there are.
+            steps: (self.timesteps.is_none() && self.sigmas.is_none()).then_some(self.steps),
+            grid: self.grid.as_deref().map(str::parse).transpose()?,
+            timesteps: self.timesteps.clone(),
+            sigmas: self.sigmas.clone(),
+            rng: self.rng.as_deref().map(str::parse).transpose()?.unwrap_or_default(),
             eta: self.eta,
             class,
             guidance_scale: self.guidance_scale,

@@ -153,7 +153,7 @@ impl Maker {
         let (nets, store) = ([net], WeightStore::default());
         let exe = Executable::new(gpu, &program, &nets, N, Outputs::none(), &store, |_, _| {});
         let exe = pollster::block_on(exe).unwrap();
-        let batch = Batch { first_index: FIRST, seed: SEED, inputs: vec![(G, given)] };
+        let batch = Batch { first_index: FIRST, seed: SEED, inputs: vec![(G, given)], ..Default::default() };
         exe.start(&batch).unwrap();
         for (k, step) in program.steps.iter().enumerate() {
             exe.run_step(k).unwrap();

@@ -1,11 +1,11 @@
 //! `undiffuse explain`: a sampler's program, and where it comes from.
 
+use crate::grid_args::GridArgs;
 use crate::Failure;
 use serde_json::json;
 use undiffuse::diffusion::guidance::Conditioning;
 use undiffuse::diffusion::program::{Program, Step};
 use undiffuse::diffusion::sampler::{Context, Sampler};
-use undiffuse::diffusion::timesteps::Steps;
 use undiffuse::diffusion::SchedulerConfig;
 use undiffuse::pipeline::{Class, Model, Sample};
 use undiffuse::shape::Shape;
@@ -20,9 +20,8 @@ pub struct Args {
     /// The sampler: ddpm, ddim, euler, dpmpp_2m ... (a wrong name lists all)
     #[arg(value_name = "SAMPLER")]
     sampler: Sampler,
-    /// Steps [default: the sampler's]
-    #[arg(long, value_name = "N")]
-    steps: Option<usize>,
+    #[command(flatten)]
+    grid: GridArgs,
     /// The model whose noise schedule and classes are taken, named as for `sample`
     /// [default: the schedule of DDPM: linear, 1000 times, images of 32x32x3]
     #[arg(long, value_name = "NAME|FOLDER|OWNER/NAME")]
@@ -78,12 +77,12 @@ fn program(args: &Args) -> Result<(Program, String), Failure> {
         let model = Model::find(name)?;
         let options = Sample {
             sampler: args.sampler,
-            steps: args.steps,
             eta: args.eta,
             class: args.class.clone().unwrap_or_default(),
             guidance_scale: args.guidance_scale,
             ..Default::default()
         };
+        let options = args.grid.apply(options);
         let schedule = format!("the schedule of {}", model.name());
         let schedule = match model.label(&options.class, 0)? {
             Some(label) => format!("{schedule} (the slot class holds {label} for image 0)"),
@@ -97,7 +96,8 @@ fn program(args: &Args) -> Result<(Program, String), Failure> {
     }
     let config = SchedulerConfig::default();
     let train = config.num_train_timesteps;
-    let steps = args.steps.unwrap_or_else(|| args.sampler.default_steps(train));
+    let options = args.grid.apply(Sample { sampler: args.sampler, ..Default::default() });
+    let (config, steps) = options.steps_on(&config)?;
     let mut schedule = format!("the default schedule of DDPM (linear, {train} times)");
     let class = args.class.is_some() || args.guidance_scale != 1.0;
     let conditioning = match class {
@@ -112,7 +112,7 @@ fn program(args: &Args) -> Result<(Program, String), Failure> {
         guidance_scale: args.guidance_scale,
         eta: args.eta,
         single: true,
-        ..Context::new(&config, Shape::new(32, 32, 3), Steps::Count(steps))
+        ..Context::new(&config, Shape::new(32, 32, 3), steps)
     };
     Ok((args.sampler.program(&context)?, schedule))
 }

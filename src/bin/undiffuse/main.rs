@@ -7,6 +7,7 @@ macro_rules! say {
 }
 
 mod explain;
+mod grid_args;
 mod info;
 mod inspect;
 mod like;

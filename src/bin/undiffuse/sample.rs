@@ -1,5 +1,6 @@
 //! `undiffuse sample`: draw pictures.
 
+use crate::grid_args::GridArgs;
 use crate::like::{class_name, Like};
 use crate::output::animation::Animation;
 use crate::output::png::{Text, MOST_ZOOM};
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 use undiffuse::diffusion::sampler::Sampler;
+use undiffuse::diffusion::Rng;
 use undiffuse::gpu::{Gpu, Options};
 use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, PipelineError, Provenance, Sample};
 
@@ -33,9 +35,8 @@ pub struct Args {
     /// ddpm (ancestral), ddim, euler, dpmpp_2m, unipc ... (a wrong name lists all) [default: ddim]
     #[arg(long, value_name = "NAME")]
     sampler: Option<Sampler>,
-    /// Steps [default: the sampler's: 50 for ddim, 20 for dpmpp_2m, all for ddpm]
-    #[arg(long, value_name = "N")]
-    steps: Option<usize>,
+    #[command(flatten)]
+    grid: GridArgs,
     /// DDIM's stochasticity, from 0 (none) to 1 (as DDPM)
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     eta: Option<f64>,
@@ -48,6 +49,10 @@ pub struct Args {
     /// Seed of all noise [default: 0]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Whose random numbers: philox (the device's own) or torch (image i is what PyTorch draws with
+    /// `torch.Generator("cpu").manual_seed(seed + i)`) [default: philox]
+    #[arg(long, value_name = "NAME")]
+    rng: Option<Rng>,
     /// Make a picture of `undiffuse sample` again, with all options that it records; flags beside
     /// this one come before what is recorded. Says what is not as it was, and whether the pixels are
     /// equal
@@ -178,18 +183,18 @@ fn settle(args: &Args, like: Option<&mut Like>) -> Result<(Sample, u32), Pipelin
             count: args.count.unwrap_or(given.count),
             first_index: args.first_index.unwrap_or(given.first_index),
             sampler: args.sampler.unwrap_or(given.sampler),
-            steps: args.steps,
             eta: args.eta,
             class: args.class.clone().unwrap_or_default(),
             guidance_scale: args.guidance_scale.unwrap_or(given.guidance_scale),
             seed: args.seed.unwrap_or(given.seed),
+            rng: args.rng.unwrap_or_default(),
             ..given
         };
-        return Ok((options, args.zoom.unwrap_or(1)));
+        return Ok((args.grid.apply(options), args.zoom.unwrap_or(1)));
     };
     let made = like.options()?;
     let maybe = |x: &Option<f64>| x.map_or("default".to_string(), |x| x.to_string());
-    let count = |x: &Option<usize>| x.map_or("default".to_string(), |x| x.to_string());
+    let steps = args.grid.instead(like, made.clone());
     if let Some(model) = &args.model {
         like.instead("model", Some(model.clone()), like.record.made.model.clone(), String::clone);
     }
@@ -198,7 +203,10 @@ fn settle(args: &Args, like: Option<&mut Like>) -> Result<(Sample, u32), Pipelin
         count: like.instead("count", args.count, made.count, usize::to_string),
         first_index: like.instead("first-index", args.first_index, made.first_index, u64::to_string),
         sampler,
-        steps: like.instead("steps", args.steps.map(Some), made.steps, count),
+        steps: steps.steps,
+        grid: steps.grid,
+        timesteps: steps.timesteps,
+        sigmas: steps.sigmas,
         // The recorded eta is the recorded sampler's.
         eta: match sampler == made.sampler {
             true => like.instead("eta", args.eta.map(Some), made.eta, maybe),
@@ -212,6 +220,7 @@ fn settle(args: &Args, like: Option<&mut Like>) -> Result<(Sample, u32), Pipelin
             f64::to_string,
         ),
         seed: like.instead("seed", args.seed, made.seed, u64::to_string),
+        rng: like.instead("rng", args.rng, made.rng, |r| r.name().into()),
         ..given
     };
     // The width of a pixel is no part of the images.

@@ -7,6 +7,7 @@
 //!
 //! To add a sampler: one file, its `mod`, and one row in `samplers!`.
 
+pub mod custom;
 pub mod ddim;
 pub mod ddim_inverse;
 pub mod ddpm;
@@ -16,6 +17,7 @@ pub mod dpm2;
 pub mod dpm2_a;
 pub mod dpm_multistep;
 pub mod dpm_singlestep;
+pub mod draft;
 pub mod edm_dpm;
 pub mod edm_euler;
 pub mod euler;
@@ -28,12 +30,15 @@ pub mod pndm;
 mod solve;
 pub mod unipc;
 
+pub use custom::Custom;
+pub use draft::Draft;
+
 use std::str::FromStr;
 
 use super::guidance::{Conditioning, Guided};
 use super::program::{Instruction, Net, Program, Reg, Step};
 use super::timesteps::{timesteps, Steps};
-use super::{Error, Schedule, SchedulerConfig};
+use super::{Error, Schedule, SchedulerConfig, Spread};
 use crate::shape::Shape;
 use denoise::{Denoise, Limits};
 
@@ -46,18 +51,31 @@ macro_rules! samplers {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Sampler {
             $(#[doc = concat!("`", $name, "`: ", $about, " ([`", stringify!($file), "`])")] $variant,)*
+            /// One that the application brought ([`Sampler::register`]).
+            Custom(Custom),
         }
 
-        /// What is known of each, in order.
-        const ROWS: &[Row] = &[$(Row {
-            sampler: Sampler::$variant,
-            name: $name,
-            class: $class,
-            steps: $steps,
-            about: $about,
-            source: include_str!(concat!(stringify!($file), ".rs")),
-            program: $file::program,
-        },)*];
+        /// The samplers of this library, in order.
+        const OWN: &[Sampler] = &[$(Sampler::$variant,)*];
+
+        impl Sampler {
+            fn row(self) -> &'static Row {
+                match self {
+                    $(Self::$variant => {
+                        static ROW: Row = Row {
+                            name: $name,
+                            class: $class,
+                            steps: $steps,
+                            about: $about,
+                            source: include_str!(concat!(stringify!($file), ".rs")),
+                            program: &$file::program,
+                        };
+                        &ROW
+                    })*
+                    Self::Custom(custom) => custom.row(),
+                }
+            }
+        }
     };
 }
 
@@ -92,23 +110,21 @@ samplers! {
 
 /// What is known of a sampler.
 struct Row {
-    sampler: Sampler,
     name: &'static str,
     class: &'static str,
     steps: usize,
     about: &'static str,
     source: &'static str,
-    program: fn(&Context<'_>, Sampler) -> Result<Program, Error>,
+    program: &'static Write,
 }
 
-impl Sampler {
-    /// Every sampler, in the order that help lists them.
-    pub fn all() -> impl Iterator<Item = Sampler> {
-        ROWS.iter().map(|row| row.sampler)
-    }
+/// Writes a sampler's program.
+type Write = dyn Fn(&Context<'_>, Sampler) -> Result<Program, Error> + Send + Sync;
 
-    fn row(self) -> &'static Row {
-        &ROWS[self as usize]
+impl Sampler {
+    /// Every sampler of this library, in the order that help lists them.
+    pub fn all() -> impl Iterator<Item = Sampler> {
+        OWN.iter().copied()
     }
 
     /// The name on the command line.
@@ -131,7 +147,18 @@ impl Sampler {
 
     /// The sampler of a diffusers scheduler class (`_class_name`), if it is here.
     pub fn from_class_name(class: &str) -> Option<Self> {
-        ROWS.iter().find(|row| row.class == class && !class.is_empty()).map(|row| row.sampler)
+        Self::all().find(|s| s.row().class == class && !class.is_empty())
+    }
+
+    /// Whether it can spread its steps so.
+    pub fn follows(self, spread: Spread) -> bool {
+        match self {
+            Self::Lcm => false,
+            Self::EdmEuler | Self::EdmDpm => matches!(spread, Spread::Karras | Spread::Exponential),
+            // These go by whole timesteps.
+            Self::Ddpm | Self::Ddim | Self::DdimInverse | Self::Pndm | Self::Custom(_) => !spread.is_levels(),
+            _ => true,
+        }
     }
 
     /// The text of the sampler's file.
@@ -186,7 +213,7 @@ impl FromStr for Sampler {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        Self::all().find(|s| s.name() == name).ok_or_else(|| {
+        Self::all().chain(Custom::all()).find(|s| s.name() == name).ok_or_else(|| {
             let names = Self::all().map(Self::name).collect::<Vec<_>>().join(", ");
             Error::option("sampler", name, format!("choose one of {names}"))
         })

@@ -1,0 +1,91 @@
+//! Samplers that an application brings, and noise that it brings.
+
+use super::super::program::{Instruction, Program};
+use super::super::sampler::{Context, Draft, Sampler};
+use super::super::{Error, SchedulerConfig};
+use crate::shape::Shape;
+
+const SHAPE: Shape = Shape::new(2, 1, 1);
+
+/// Euler's method in `y = x / alpha`, which DDIM is at eta 0 (Song et al. 2020, section 4.3).
+fn euler(context: &Context<'_>) -> Result<Program, Error> {
+    let mut d = Draft::new(context, "euler_of_a_test")?;
+    let times = d.times().to_vec();
+    for (k, &t) in times.iter().enumerate() {
+        let (here, next) = (d.level(t), d.level_after(k));
+        let mut step = d.predict(t)?;
+        let factors =
+            [(next.alpha / here.alpha, d.x()), (next.alpha * (next.sigma() - here.sigma()), d.eps())];
+        step.push(d.mix(d.x(), &factors));
+        d.push(t, step);
+    }
+    d.finish()
+}
+
+fn run(program: &Program) -> Vec<f64> {
+    let net = |call: super::super::program::NetCall<'_>| {
+        Ok(call.inputs[0].iter().map(|x| (x * 0.7 + call.time * 1e-3).sin()).collect())
+    };
+    program.interpret(&Default::default(), net, |draw, _| vec![0.3, f64::from(draw) - 0.6], |_| ()).unwrap()
+}
+
+#[test]
+fn a_registered_sampler_is_known_by_name_and_right() {
+    let sampler = Sampler::register("euler_of_a_test", "Euler", 10, euler).unwrap();
+    assert_eq!("euler_of_a_test".parse::<Sampler>().unwrap(), sampler);
+    assert_eq!(
+        (sampler.name(), sampler.about(), sampler.default_steps(1000)),
+        ("euler_of_a_test", "Euler", 10)
+    );
+    let again = Sampler::register("euler_of_a_test", "", 1, euler).unwrap_err().to_string();
+    assert!(again.contains("euler_of_a_test") && again.contains("choose another"), "{again}");
+    assert!(Sampler::register("ddim", "", 1, euler).is_err());
+
+    let config = SchedulerConfig {
+        clip_sample: false,
+        timestep_spacing: super::super::timesteps::Spacing::Trailing,
+        ..Default::default()
+    };
+    let context = Context::new(&config, SHAPE, 10);
+    let (own, ddim) = (sampler.program(&context).unwrap(), Sampler::Ddim.program(&context).unwrap());
+    for (a, b) in run(&own).iter().zip(run(&ddim)) {
+        assert!((a - b).abs() < 1e-9, "{a} {b}");
+    }
+}
+
+#[test]
+fn a_broken_program_names_the_instruction() {
+    let broken = |context: &Context<'_>| {
+        let mut d = Draft::new(context, "broken")?;
+        let t = d.times()[0];
+        let z = d.register("z");
+        let step = vec![d.mix(d.x(), &[(1.0, d.x()), (1.0, z)])];
+        d.push(t, step);
+        d.finish()
+    };
+    let sampler = Sampler::register("broken", "", 1, broken).unwrap();
+    let config = SchedulerConfig::default();
+    let said = sampler.program(&Context::new(&config, SHAPE, 1)).unwrap_err().to_string();
+    assert!(
+        said.contains("broken") && said.contains("x = 1 x + 1 z") && said.contains("register z"),
+        "{said}"
+    );
+}
+
+#[test]
+fn given_noise_takes_the_place_of_draws() {
+    let config = SchedulerConfig::default();
+    let program = Sampler::Ddpm.program(&Context::new(&config, SHAPE, 4)).unwrap();
+    let draws = program.instructions().filter(|i| matches!(i, Instruction::Noise { .. })).count();
+    let given = program.clone().with_given_noise();
+    assert_eq!(given.given_noise.len(), draws);
+    assert!(given.instructions().all(|i| !matches!(i, Instruction::Noise { .. })));
+    let noise = |draw: u32| vec![0.3, f64::from(draw) - 0.6];
+    let registers = given.given_noise.iter().map(|(draw, reg)| (*reg, noise(*draw))).collect();
+    let inputs = super::super::program::Inputs { registers, ..Default::default() };
+    let net = |call: super::super::program::NetCall<'_>| {
+        Ok(call.inputs[0].iter().map(|x| (x * 0.7 + call.time * 1e-3).sin()).collect())
+    };
+    let image = given.interpret(&inputs, net, |_, _| unreachable!(), |_| ()).unwrap();
+    assert_eq!(image, run(&program));
+}
