@@ -72,7 +72,7 @@ fn soak() {
             }
         }
         for (i, image) in job.take().into_iter().enumerate() {
-            let key = (model, sampler as u8, steps, seed, asked.first_index + i as u64);
+            let key = (model, sampler.name(), steps, seed, asked.first_index + i as u64);
             match known.get(&key) {
                 Some(wanted) => {
                     assert!(image == *wanted, "another picture for {key:?}");

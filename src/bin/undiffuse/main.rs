@@ -6,9 +6,13 @@ macro_rules! say {
     ($($text:tt)*) => { let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($text)*))); };
 }
 
+mod compare;
+mod draw;
 mod explain;
+mod forward;
 mod grid_args;
 mod info;
+mod input;
 mod inspect;
 mod like;
 mod output;
@@ -37,6 +41,11 @@ enum Verb {
     Inspect(inspect::Args),
     /// Print a sampler's program with its coefficients, and where it comes from
     Explain(explain::Args),
+    /// Draw with many samplers and numbers of steps from the same noise: a sheet, and a plot of
+    /// their distance to the converged solution
+    Compare(compare::Args),
+    /// Draw what the forward process does to a picture: from the image to noise
+    Forward(forward::Args),
     /// List the adapters of this machine, the embedded models and the zoo
     Info(info::Args),
 }
@@ -71,6 +80,8 @@ fn main() -> ExitCode {
         Verb::Sample(args) => sample::run(&args),
         Verb::Inspect(args) => inspect::run(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Compare(args) => compare::run(&args),
+        Verb::Forward(args) => forward::run(&args),
         Verb::Info(args) => info::run(&args),
     };
     match result {

@@ -78,6 +78,13 @@ impl Seek for Part {
     }
 }
 
+/// Writes a whole file.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
+    let mut part = Part::new(path)?;
+    part.write_all(bytes).map_err(|source| OutputError::unwritable(path, source))?;
+    part.finish()
+}
+
 /// Tries that a file can be made in `folder`.
 pub fn try_folder(folder: &Path) -> io::Result<()> {
     // The name of the trial file is nothing to a reader: the kind of the error is.

@@ -102,6 +102,11 @@ fn describe(made: &Provenance) -> String {
     )
 }
 
+/// Writes one PNG that is not made by a sampler: a plot, a sheet.
+pub fn write_plain(path: &Path, image: &RgbImage, description: &str) -> Result<(), OutputError> {
+    write(path, image, &Text { description: description.into(), record: None })
+}
+
 /// Writes one PNG.
 pub fn write(path: &Path, image: &RgbImage, text: &Text) -> Result<(), OutputError> {
     let mut file = BufWriter::new(Part::new(path)?);

@@ -1,0 +1,313 @@
+//! `undiffuse compare`: one model, many samplers and numbers of steps, the same noise.
+
+use crate::draw::plot::{Plot, Series, Style};
+use crate::draw::sheet::{Cell, Sheet};
+use crate::output::png::{self, MOST_ZOOM};
+use crate::progress::Progress;
+use crate::text::seconds;
+use crate::Failure;
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+use undiffuse::diffusion::program::Instruction;
+use undiffuse::diffusion::{Sampler, Schedule, Spread};
+use undiffuse::gpu::{Gpu, Options};
+use undiffuse::pipeline::{Class, Model, Outputs, Pipeline, PipelineError, Sample};
+
+/// Solvers whose state is `x0 + sigma eps` lose the image's digits where sigma is thousands.
+const MOST_SIGMA: f64 = 200.0;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The model, named as for `sample`
+    #[arg(long, default_value = "emoji32", value_name = "NAME|FOLDER|OWNER/NAME")]
+    model: String,
+    /// The samplers, a row each
+    #[arg(
+        long,
+        value_name = "NAME,NAME,...",
+        value_delimiter = ',',
+        default_value = "ddim,euler,heun,dpm2,lms,pndm,dpmpp_2m,dpmpp_2s,dpmpp_3m,unipc,deis"
+    )]
+    samplers: Vec<Sampler>,
+    /// The numbers of steps, a column each
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', default_value = "5,10,20,40")]
+    steps: Vec<usize>,
+    /// The first timestep; the others follow in equal steps down to the image, the same for every
+    /// sampler that takes a list [default: the last whose noise is at most 200 times the image]
+    #[arg(long, value_name = "T")]
+    from: Option<usize>,
+    /// In place of these: each sampler's own steps, spread so where it can
+    #[arg(long, value_name = "NAME", conflicts_with = "from")]
+    grid: Option<Spread>,
+    /// Images a point; the sheet shows the first, distances are over all
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    count: usize,
+    /// Steps of DPM-Solver++ 2M for the converged solution of the probability-flow ODE; 0 leaves
+    /// distances out
+    #[arg(long, default_value_t = 400, value_name = "N")]
+    converged: usize,
+    /// A class by name or number, `all`, or `none` for the empty class
+    #[arg(long, value_name = "NAME|INDEX|all", allow_negative_numbers = true)]
+    class: Option<Class>,
+    /// Scale of classifier-free guidance; 1 is none
+    #[arg(long, default_value_t = 1.0, value_name = "X", allow_negative_numbers = true)]
+    guidance_scale: f64,
+    /// Seed of all noise
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
+    /// The sheet; the plot of distances goes beside it: NAME-distance.svg and NAME-distance.png
+    #[arg(long, default_value = "compare.png", value_name = "FILE.png")]
+    out: PathBuf,
+    /// Width of a pixel in the sheet
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_ZOOM)))]
+    zoom: u32,
+    /// The adapter, by number or a part of its name
+    #[arg(long, value_name = "NAME|NUMBER")]
+    adapter: Option<String>,
+    /// Print one JSON object: every point
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was drawn at one point.
+struct Point {
+    sampler: Sampler,
+    steps: usize,
+    nfe: usize,
+    seconds: f64,
+    /// To the converged solution, the root of the mean square; `None` where it means nothing.
+    distance: Option<f64>,
+    image: image::RgbImage,
+}
+
+struct Drawn {
+    nfe: usize,
+    seconds: f64,
+    floats: Vec<f32>,
+    image: image::RgbImage,
+    stochastic: bool,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    if args.out.extension().is_none_or(|e| !e.eq_ignore_ascii_case("png")) {
+        return Err(format!("--out {}: the sheet is a .png file", args.out.display()).into());
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
+    let gpu = Gpu::open(&Options { adapter: args.adapter.clone(), ..Options::default() })?;
+    let pipeline = Pipeline::new(&gpu, Model::find(&args.model)?, |_, _| {})?;
+    say!("{} on {}", pipeline.name(), gpu.info().name);
+    let total = args.samplers.len() * args.steps.len() + usize::from(args.converged > 0);
+    let mut progress = Progress::new();
+    let mut done = 0;
+    let mut draw = |options: Sample, what: &str| -> Result<Drawn, Failure> {
+        done += 1;
+        let part = |inside: f64| (done as f64 - 1.0 + inside) / total as f64;
+        progress.show(part(0.0), what);
+        let drawn = draw(&pipeline, &options, &stop, |inside| progress.show(part(inside), what));
+        if done == total || drawn.is_err() {
+            progress.done();
+        }
+        drawn
+    };
+    let base = Sample {
+        count: args.count,
+        class: args.class.clone().unwrap_or_default(),
+        guidance_scale: args.guidance_scale,
+        seed: args.seed,
+        outputs: Outputs { images: true, tensors: true, textures: false },
+        ..Sample::default()
+    };
+    let ladder = Ladder::new(pipeline.model(), args)?;
+    let with = |sampler: Sampler, steps| ladder.set(sampler, steps, base.clone());
+    let converged = match args.converged {
+        0 => None,
+        steps => Some(draw(with(Sampler::Dpmpp2m, steps), "the converged solution")?),
+    };
+    let mut points = Vec::new();
+    for &sampler in &args.samplers {
+        for &steps in &args.steps {
+            let what = format!("{} {steps}", sampler.name());
+            match draw(with(sampler, steps), &what) {
+                Ok(d) => {
+                    let distance =
+                        converged.as_ref().filter(|_| !d.stochastic).map(|c| rms(&c.floats, &d.floats));
+                    let Drawn { nfe, seconds, image, .. } = d;
+                    points.push(Point { sampler, steps, nfe, seconds, distance, image });
+                }
+                Err(Failure::Cancelled) => return Err(Failure::Cancelled),
+                // One that cannot go so many steps leaves its place empty.
+                Err(Failure::Error(e)) if is_option(&*e) => {
+                    say!("note: {what}: {}", undiffuse::pipeline::chain(&*e));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    if points.is_empty() {
+        return Err("no sampler could go any of these numbers of steps: see the notes above".into());
+    }
+    let mut files = vec![args.out.clone()];
+    let about = format!("{}, guidance {}, seed {}", pipeline.name(), args.guidance_scale, args.seed);
+    png::write_plain(
+        &args.out,
+        &sheet(args, &points).draw(args.zoom)?,
+        &format!("samplers compared: {about}"),
+    )?;
+    if converged.is_some() {
+        let stem = args.out.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        files
+            .extend(plot(args, &points, &about).write(&args.out.with_file_name(format!("{stem}-distance")))?);
+    }
+    table(&points);
+    say!("wrote {}", files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", "));
+    if args.json {
+        let point = |p: &Point| {
+            json!({ "sampler": p.sampler.name(), "steps": p.steps, "nfe": p.nfe,
+            "seconds": p.seconds, "distance": p.distance })
+        };
+        let converged = converged
+            .as_ref()
+            .map(|c| json!({ "sampler": "dpmpp_2m", "steps": args.converged, "nfe": c.nfe }));
+        let object = json!({
+            "model": pipeline.name(), "adapter": gpu.info().name, "count": args.count, "seed": args.seed,
+            "guidance_scale": args.guidance_scale, "grid": args.grid.map(Spread::name), "from": ladder.from(), "converged": converged,
+            "points": points.iter().map(point).collect::<Vec<_>>(),
+            "files": files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>(),
+        });
+        say!(stdout, "{object}");
+    }
+    Ok(())
+}
+
+/// The levels that samplers visit.
+struct Ladder<'a> {
+    schedule: Schedule,
+    from: usize,
+    args: &'a Args,
+}
+
+impl<'a> Ladder<'a> {
+    fn new(model: &Model, args: &'a Args) -> Result<Self, Failure> {
+        let schedule = Schedule::single(model.scheduler())?;
+        let last = schedule.alpha_bar().len() - 1;
+        let sane = |t: &usize| sigma(&schedule, *t) <= MOST_SIGMA;
+        let from = args.from.unwrap_or_else(|| (0..=last).rev().find(sane).unwrap_or(last));
+        if from > last {
+            return Err(format!("--from {from}: the last timestep of this model is {last}").into());
+        }
+        Ok(Self { schedule, from, args })
+    }
+
+    /// The first timestep, where it is the same for all.
+    fn from(&self) -> Option<usize> {
+        self.args.grid.is_none().then_some(self.from)
+    }
+
+    /// The options of `steps` steps of a sampler.
+    fn set(&self, sampler: Sampler, steps: usize, base: Sample) -> Sample {
+        use Sampler::{DdimInverse, EdmDpm, EdmEuler, Lcm, Pndm};
+        let base = Sample { sampler, ..base };
+        if self.args.grid.is_some() || matches!(sampler, Lcm | Pndm | EdmEuler | EdmDpm | DdimInverse) {
+            let grid = self.args.grid.filter(|g| sampler.follows(*g));
+            return Sample { steps: Some(steps), grid, ..base };
+        }
+        let at = |k: usize| ((self.from + 1) * (steps - k)).div_ceil(steps.max(1)).saturating_sub(1);
+        let times: Vec<usize> = (0..steps).map(at).collect();
+        if sampler.follows(Spread::Karras) {
+            let sigmas = times.iter().map(|t| sigma(&self.schedule, *t)).chain([0.0]).collect();
+            return Sample { sigmas: Some(sigmas), ..base };
+        }
+        Sample { timesteps: Some(times), ..base }
+    }
+}
+
+fn sigma(schedule: &Schedule, t: usize) -> f64 {
+    let alpha_bar = schedule.alpha_bar()[t];
+    ((1.0 - alpha_bar) / alpha_bar).sqrt()
+}
+
+/// Draws a point's images.
+fn draw(
+    pipeline: &Pipeline,
+    options: &Sample,
+    stop: &AtomicBool,
+    mut progress: impl FnMut(f64),
+) -> Result<Drawn, Failure> {
+    let program = pipeline.program(options)?;
+    let stochastic =
+        program.instructions().any(|i| matches!(i, Instruction::Noise { draw, .. } if *draw > 0));
+    let mut job = pipeline.sample(options)?;
+    while let Some(p) = job.advance(Duration::from_millis(100))? {
+        if stop.load(Ordering::SeqCst) {
+            return Err(Failure::Cancelled);
+        }
+        progress(p.fraction());
+    }
+    let floats = job.tensors()?.values;
+    let image = job.images()?.swap_remove(0);
+    let report = job.report();
+    Ok(Drawn { nfe: report.nfe, seconds: report.seconds, floats, image, stochastic })
+}
+
+/// Whether it is the options that cannot be.
+fn is_option(e: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(
+        e.downcast_ref::<PipelineError>(),
+        Some(PipelineError::Option { .. } | PipelineError::Sampler(_))
+    )
+}
+
+fn rms(a: &[f32], b: &[f32]) -> f64 {
+    let square = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).powi(2);
+    (a.iter().zip(b).map(square).sum::<f64>() / a.len().max(1) as f64).sqrt()
+}
+
+fn sheet(args: &Args, points: &[Point]) -> Sheet {
+    let cell = |sampler: Sampler, steps: usize| {
+        let p = points.iter().find(|p| p.sampler == sampler && p.steps == steps)?;
+        let mut lines = vec![format!("{} NFE", p.nfe), seconds(p.seconds)];
+        lines.extend(p.distance.map(|d| format!("d {d:.1e}")));
+        Some(Cell { image: p.image.clone(), lines })
+    };
+    Sheet {
+        columns: args.steps.iter().map(|s| format!("{s} steps")).collect(),
+        rows: args.samplers.iter().map(|s| s.name().to_string()).collect(),
+        cells: args.samplers.iter().map(|s| args.steps.iter().map(|n| cell(*s, *n)).collect()).collect(),
+    }
+}
+
+fn plot(args: &Args, points: &[Point], about: &str) -> Plot {
+    let series = args.samplers.iter().enumerate().map(|(color, s)| {
+        let own = points.iter().filter(|p| p.sampler == *s);
+        let points = own.filter_map(|p| Some((p.nfe as f64, p.distance?))).collect();
+        Series { name: s.name().into(), points, style: Style::Curve, color }
+    });
+    Plot {
+        title: format!("distance to the converged ODE solution: {about}"),
+        x: "network evaluations (NFE)".into(),
+        y: "root mean square difference".into(),
+        log: true,
+        size: (900, 640),
+        series: series.filter(|s| !s.points.is_empty()).collect(),
+    }
+}
+
+fn table(points: &[Point]) {
+    say!("{:<16} {:>6} {:>6} {:>10} {:>10}", "sampler", "steps", "NFE", "time", "distance");
+    for p in points {
+        let distance = p.distance.map_or("-".into(), |d| format!("{d:.2e}"));
+        say!(
+            "{:<16} {:>6} {:>6} {:>10} {:>10}",
+            p.sampler.name(),
+            p.steps,
+            p.nfe,
+            seconds(p.seconds),
+            distance
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! `undiffuse forward`: what a forward process does to a picture.
+
+use crate::draw::sheet::{Cell, Sheet};
+use crate::output::png::{self, MOST_ZOOM};
+use crate::{input, Failure};
+use image::{Rgb, RgbImage};
+use serde_json::json;
+use std::path::PathBuf;
+use undiffuse::diffusion::process::{Interpolated, Process};
+use undiffuse::diffusion::{Schedule, SchedulerConfig};
+use undiffuse::kernels::noise;
+use undiffuse::pipeline::Model;
+
+/// More pictures than this are no sheet to look at.
+const MOST: u32 = 256;
+/// Pictures in a row.
+const COLUMNS: usize = 8;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The picture: PNG, JPEG, WebP, GIF, BMP or PNM
+    image: PathBuf,
+    /// How many steps from the image to noise
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST)))]
+    steps: u32,
+    /// The process: vp (linear beta), cosine, sub_vp, ve, edm, or chain: the schedule of --model
+    /// (by default DDPM's), between its timesteps by log-SNR [default: vp, or chain with --model]
+    #[arg(long, value_name = "NAME", value_parser = ["vp", "cosine", "sub_vp", "ve", "edm", "chain"])]
+    process: Option<String>,
+    /// The model whose schedule is shown, and whose size the picture gets, named as for `sample`
+    #[arg(long, value_name = "NAME|FOLDER|OWNER/NAME")]
+    model: Option<String>,
+    /// Longest side of the picture that is worked on [default: 64, or the model's size]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    size: Option<u32>,
+    /// Seed of the noise
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
+    /// The sheet
+    #[arg(long, default_value = "forward.png", value_name = "FILE.png")]
+    out: PathBuf,
+    /// Width of a pixel in the output
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_ZOOM)))]
+    zoom: u32,
+    /// Print one JSON object: the process at each time
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    if args.out.extension().is_none_or(|e| !e.eq_ignore_ascii_case("png")) {
+        return Err(format!("--out {}: the sheet is a .png file", args.out.display()).into());
+    }
+    let model = args.model.as_deref().map(Model::find).transpose()?;
+    let (process, about) = process(args, model.as_ref())?;
+    let picture = input::read(&args.image)?;
+    let size = match (&model, args.size) {
+        (Some(model), None) => {
+            let shape = model.describe().sample;
+            (shape.w as u32, shape.h as u32)
+        }
+        (_, longest) => within(picture.dimensions(), longest.unwrap_or(64)),
+    };
+    if size != picture.dimensions() {
+        let (w, h) = picture.dimensions();
+        say!("note: the picture is {w} x {h}, resized to {} x {}", size.0, size.1);
+    }
+    let picture = input::fit(picture, size);
+    let (start, end) = shown(&process);
+    let times: Vec<f64> =
+        (0..=args.steps).map(|k| start + (end - start) * f64::from(k) / f64::from(args.steps)).collect();
+    let mut x: Vec<f64> = picture.as_raw().iter().map(|v| f64::from(*v) / 127.5 - 1.0).collect();
+    let mut rows = Vec::new();
+    let mut cells = Vec::new();
+    // Beyond the image itself, the exact transition from one time to the next: one path.
+    let mut before = (1.0, 0.0);
+    for (k, &t) in times.iter().enumerate() {
+        let (a, s) = (process.mean(t), process.std(t));
+        let ratio = a / before.0;
+        let added = (s * s - ratio * ratio * before.1 * before.1).max(0.0).sqrt();
+        let mut z = vec![0f32; x.len()];
+        noise::fill(args.seed, 0, k as u32, &mut z);
+        x.iter_mut().zip(z).for_each(|(x, z)| *x = ratio * *x + added * f64::from(z));
+        before = (a, s);
+        let log_snr = process.log_snr(t);
+        rows.push(json!({ "t": t, "mean": a, "std": s, "log_snr": finite(log_snr),
+            "drift": process.drift(t), "diffusion": process.diffusion(t) }));
+        let lines = vec![format!("t {}", short(t)), format!("a {} s {}", short(a), short(s))];
+        cells.push(Some(Cell { image: shown_at(&x, size, a, s), lines }));
+    }
+    let cells = cells.chunks(COLUMNS).map(<[_]>::to_vec).collect();
+    let sheet = Sheet { cells, ..Sheet::default() }.draw(args.zoom)?;
+    let what = format!("{} noised by {about}, seed {}", args.image.display(), args.seed);
+    png::write_plain(&args.out, &sheet, &what)?;
+    say!("{about}: x_t = a x_0 + s z");
+    say!("{:>10} {:>10} {:>10} {:>10}", "t", "a", "s", "log-SNR");
+    for row in &rows {
+        let number = |key: &str| row[key].as_f64().map_or("inf".into(), short);
+        say!("{:>10} {:>10} {:>10} {:>10}", number("t"), number("mean"), number("std"), number("log_snr"));
+    }
+    say!("wrote {}", args.out.display());
+    if args.json {
+        let file = args.out.display().to_string();
+        say!(stdout, "{}", json!({ "process": about, "times": rows, "file": file, "seed": args.seed }));
+    }
+    Ok(())
+}
+
+fn process(args: &Args, model: Option<&Model>) -> Result<(Process, String), Failure> {
+    let default = if model.is_some() { "chain" } else { "vp" };
+    let name = args.process.as_deref().unwrap_or(default);
+    let linear = "beta linear from 0.1 to 20";
+    Ok(match name {
+        "chain" => {
+            let own = SchedulerConfig::default();
+            let config = model.map_or(&own, Model::scheduler);
+            let whose = model.map_or("DDPM".into(), |m| m.name().to_string());
+            let chain = Interpolated::new(&Schedule::new(config)?)?;
+            (Process::VpDiscrete(chain), format!("the chain of {whose}"))
+        }
+        "cosine" => (Process::VpCosine { offset: 0.008 }, "VP, cosine".into()),
+        "sub_vp" => (Process::SubVp { beta_min: 0.1, beta_max: 20.0 }, format!("sub-VP, {linear}")),
+        "ve" => (Process::Ve { sigma_min: 0.01, sigma_max: 50.0 }, "VE, sigma from 0.01 to 50".into()),
+        "edm" => (Process::Edm, "EDM, sigma from 0 to 80".into()),
+        _ => (Process::VpLinear { beta_min: 0.1, beta_max: 20.0 }, format!("VP, {linear}")),
+    })
+}
+
+/// The interval that is shown: EDM's goes to infinity, and the cosine's end has no image left.
+fn shown(process: &Process) -> (f64, f64) {
+    match process {
+        Process::Edm => (0.0, 80.0),
+        Process::VpCosine { .. } => (0.0, 0.999),
+        other => other.interval(),
+    }
+}
+
+/// A state as a picture: divided by its size where noise makes it larger than an image.
+fn shown_at(x: &[f64], size: (u32, u32), a: f64, s: f64) -> RgbImage {
+    let scale = a.hypot(s).max(1.0);
+    let byte = |v: f64| ((v / scale * 0.5 + 0.5) * 255.0).round().clamp(0.0, 255.0) as u8;
+    RgbImage::from_fn(size.0, size.1, |px, py| {
+        let i = 3 * (py as usize * size.0 as usize + px as usize);
+        Rgb([byte(x[i]), byte(x[i + 1]), byte(x[i + 2])])
+    })
+}
+
+/// The size whose longest side is at most `longest`.
+fn within((w, h): (u32, u32), longest: u32) -> (u32, u32) {
+    let most = w.max(h);
+    if most <= longest {
+        return (w, h);
+    }
+    let side = |n: u32| ((u64::from(n) * u64::from(longest)).div_ceil(u64::from(most)) as u32).max(1);
+    (side(w), side(h))
+}
+
+fn finite(v: f64) -> Option<f64> {
+    v.is_finite().then_some(v)
+}
+
+/// Four digits.
+fn short(v: f64) -> String {
+    match v.abs() {
+        a if a >= 1000.0 => format!("{v:.0}"),
+        a if a >= 0.01 || a == 0.0 => {
+            let text = format!("{v:.3}");
+            text.trim_end_matches('0').trim_end_matches('.').into()
+        }
+        _ => format!("{v:.1e}"),
+    }
+}

@@ -1,0 +1,55 @@
+//! Pictures that a user gives.
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
+use std::path::{Path, PathBuf};
+
+/// The longest side that is read.
+const MOST_SIDE: u32 = 1 << 14;
+/// The memory that reading may take.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// Why a picture cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// The system refuses to read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    /// No picture, or a broken one.
+    #[error("{path} is no picture that can be read ({what}): give a PNG, JPEG, WebP, GIF, BMP or PNM file")]
+    NotAPicture { path: PathBuf, what: String },
+}
+
+/// Reads a picture of any format; the EXIF orientation is obeyed, alpha is laid over white.
+pub fn read(path: &Path) -> Result<RgbImage, InputError> {
+    let unreadable = |source| InputError::Unreadable { path: path.into(), source };
+    let broken = |e: image::ImageError| InputError::NotAPicture { path: path.into(), what: e.to_string() };
+    let mut reader =
+        ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(unreadable)?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MOST_SIDE);
+    limits.max_image_height = Some(MOST_SIDE);
+    limits.max_alloc = Some(MOST_BYTES);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(broken)?;
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
+    picture.apply_orientation(orientation);
+    if !picture.color().has_alpha() {
+        return Ok(picture.to_rgb8());
+    }
+    let rgba = picture.to_rgba8();
+    Ok(RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
+        let [r, g, b, a] = rgba.get_pixel(x, y).0.map(u32::from);
+        image::Rgb([r, g, b].map(|c| ((c * a + 255 * (255 - a) + 127) / 255) as u8))
+    }))
+}
+
+/// The picture at another size: its middle, cut to the new proportions, then resized.
+pub fn fit(picture: RgbImage, size: (u32, u32)) -> RgbImage {
+    if picture.dimensions() == size {
+        return picture;
+    }
+    let filter = image::imageops::FilterType::CatmullRom;
+    DynamicImage::ImageRgb8(picture).resize_to_fill(size.0, size.1, filter).to_rgb8()
+}
