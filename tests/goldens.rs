@@ -5,6 +5,8 @@
 
 #[path = "support/golden_diffusers.rs"]
 mod diffusers;
+#[path = "support/golden_tangent.rs"]
+mod tangent;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

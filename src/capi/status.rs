@@ -155,7 +155,7 @@ fn of_graph(e: &GraphError) -> undiffuse_status {
         GraphError::Shape { .. } | GraphError::Size { .. } => UNDIFFUSE_MODEL_DAMAGED,
         GraphError::Weights(e) => of_weights(e),
         GraphError::Gpu(e) => of_gpu(e),
-        GraphError::Internal(_) => UNDIFFUSE_INTERNAL,
+        GraphError::NoTangent { .. } | GraphError::Internal(_) => UNDIFFUSE_INTERNAL,
     }
 }
 

@@ -32,6 +32,14 @@ pub enum GraphError {
         /// The shape.
         shape: Shape,
     },
+    /// An op that derivatives in forward mode do not know.
+    #[error("{op} at `{scope}` has no rule for its derivative, which likelihoods need")]
+    NoTangent {
+        /// The op.
+        op: &'static str,
+        /// The module.
+        scope: String,
+    },
     /// A weight could not be read.
     #[error(transparent)]
     Weights(#[from] WeightsError),

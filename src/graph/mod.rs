@@ -13,6 +13,7 @@ pub mod ops;
 pub mod passes;
 pub mod plan;
 pub mod report;
+pub mod tangent;
 
 pub use crate::kernels::activation::Activation as Act;
 pub use error::GraphError;
@@ -92,6 +93,11 @@ impl Graph {
     /// Leaves the module entered last.
     pub fn leave(&mut self) {
         self.scope.pop();
+    }
+
+    /// The module that is entered.
+    pub fn scope(&self) -> String {
+        self.scope.join(".")
     }
 
     /// A tensor's shape per image.

@@ -78,6 +78,30 @@ impl Activation {
         }
     }
 
+    /// The derivative (of ReLU and its relatives at 0, that from below).
+    pub fn slope(self, x: f64) -> f64 {
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        let step = |below: f64| if x > 0.0 { 1.0 } else { below };
+        match self {
+            Activation::Identity => 1.0,
+            Activation::Relu => step(0.0),
+            Activation::Silu => sigmoid(x) * (1.0 + x * sigmoid(-x)),
+            Activation::Gelu => normal(x) + x * (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt(),
+            Activation::GeluTanh => {
+                let c = (8.0 / std::f64::consts::PI).sqrt();
+                let s = sigmoid(c * (x + 0.044715 * x * x * x));
+                s + x * s * (1.0 - s) * c * (1.0 + 0.134145 * x * x)
+            }
+            Activation::Mish => {
+                let t = x.exp().ln_1p().min(x.abs() + 1.0).tanh();
+                t + x * (1.0 - t * t) * sigmoid(x)
+            }
+            Activation::Tanh => 1.0 - x.tanh().powi(2),
+            Activation::Elu(a) => step(f64::from(a) * x.exp()),
+            Activation::Leaky(a) => step(f64::from(a)),
+        }
+    }
+
     /// What a result's magnitude gains: exp and tanh are good to an absolute error.
     pub fn slack(self) -> f64 {
         match self {
@@ -119,5 +143,12 @@ mod tests {
             assert!((f.apply(1.3) - a).abs() < 2e-3 && (f.apply(-0.7) - b).abs() < 2e-3, "{f:?}");
         }
         assert!((Activation::Mish.apply(800.0) - 800.0).abs() < 1e-9);
+        for f in Activation::ALL {
+            for x in [-6.0, -1.3, -0.2, 0.4, 2.0, 7.5] {
+                let h = 1e-5;
+                let slope = (f.apply(x + h) - f.apply(x - h)) / (2.0 * h);
+                assert!((f.slope(x) - slope).abs() < 1e-8, "{f:?} at {x}: {} for {slope}", f.slope(x));
+            }
+        }
     }
 }

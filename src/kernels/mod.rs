@@ -7,9 +7,11 @@
 //!
 //! To add a family: `shaders/x.wgsl`, `src/kernels/x.rs`, one line in [`ALL`].
 
+pub mod act_tangent;
 pub mod activation;
 pub mod advance;
 pub mod attention;
+pub mod attention_tangent;
 pub mod conv;
 pub mod copy_channels;
 pub mod elementwise;
@@ -20,6 +22,7 @@ pub mod mix;
 pub mod noise;
 mod noise_table;
 pub mod norm;
+pub mod norm_tangent;
 pub mod pack;
 pub mod pointwise;
 pub mod quantile;
@@ -226,10 +229,12 @@ pub(crate) const WIDTHS: &[Variant] = &[
 /// Every kernel family, one a line.
 #[rustfmt::skip]
 pub static ALL: &[&Kernel] = &[
+    &act_tangent::KERNEL,
     &advance::KERNEL,
     &attention::SMALL,
     &attention::STREAM,
     &attention::TILE,
+    &attention_tangent::KERNEL,
     &conv::STREAM,
     &conv::TILE,
     &copy_channels::KERNEL,
@@ -243,6 +248,7 @@ pub static ALL: &[&Kernel] = &[
     &norm::APPLY,
     &norm::FINISH,
     &norm::STATS,
+    &norm_tangent::KERNEL,
     &pack::COUNT_BAD,
     &pack::KERNEL,
     &pointwise::KERNEL,

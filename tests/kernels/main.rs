@@ -10,3 +10,4 @@ mod noise;
 mod resize;
 mod sampler;
 mod self_test;
+mod tangent;

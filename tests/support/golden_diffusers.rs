@@ -18,16 +18,19 @@ use undiffuse::shape::Shape;
 use undiffuse::weights::{Deterministic, DiffusersFolder, Json, Safetensors, Weights};
 
 /// Largest error of a network's tensors, as a part of their scale.
-const NETWORK: f64 = 1e-4;
+pub const NETWORK: f64 = 1e-4;
 /// Largest error of a sampler's states, as a part of their scale.
 const STATE: f64 = 2e-4;
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 pub fn units(case: &Path) -> Vec<String> {
     let mut units = Vec::new();
     if case.join("io.safetensors").is_file() {
         units.push("network".to_string());
+    }
+    if case.join("tangent.safetensors").is_file() {
+        units.push("tangent".to_string());
     }
     units.extend(
         entries(&case.join("samplers"), Some("json")).iter().map(|p| format!("samplers/{}", name(p))),
@@ -37,6 +40,7 @@ pub fn units(case: &Path) -> Vec<String> {
 
 pub fn run(gpu: &Gpu, case: &Path, unit: &str) -> Outcome {
     let result = match unit.strip_prefix("samplers/") {
+        None if unit == "tangent" => super::tangent::run(gpu, case),
         None => network(gpu, case),
         Some(file) => sampler(gpu, case, file),
     };
@@ -44,14 +48,14 @@ pub fn run(gpu: &Gpu, case: &Path, unit: &str) -> Outcome {
 }
 
 /// A tensor in the engine's order.
-struct Array {
-    n: usize,
-    shape: Shape,
-    values: Vec<f32>,
+pub struct Array {
+    pub n: usize,
+    pub shape: Shape,
+    pub values: Vec<f32>,
 }
 
 /// `[n, c, h, w]`, `[n, c]` or `[n]` as NHWC.
-fn array(file: &Safetensors, key: &str) -> Result<Array> {
+pub fn array(file: &Safetensors, key: &str) -> Result<Array> {
     let (dims, raw) = file.read(key)?;
     let (n, shape) = match dims[..] {
         [] => (1, Shape::vector(1)),
@@ -73,7 +77,7 @@ fn array(file: &Safetensors, key: &str) -> Result<Array> {
 }
 
 /// Largest difference, over the largest wanted value or 1.
-fn difference(got: &[f32], want: &[f32]) -> Result<f64> {
+pub fn difference(got: &[f32], want: &[f32]) -> Result<f64> {
     if got.len() != want.len() {
         return Err(format!("{} numbers, wanted {}", got.len(), want.len()).into());
     }
@@ -86,7 +90,7 @@ fn difference(got: &[f32], want: &[f32]) -> Result<f64> {
 }
 
 /// The network with its taps, of images of the given size.
-fn build(case: &Path, size: (usize, usize)) -> Result<(Graph, Description)> {
+pub fn build(case: &Path, size: (usize, usize)) -> Result<(Graph, Description)> {
     let config = Json::read(&case.join("unet/config.json"), 1 << 20)?;
     let model = models::open(&config, Some(size))?;
     let mut graph = Graph::new();

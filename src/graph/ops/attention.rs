@@ -1,8 +1,9 @@
 //! Scaled dot-product attention.
 
+use super::tangent::AttentionTangent;
 use super::{arity, Op};
 use crate::graph::plan::Lower;
-use crate::graph::GraphError;
+use crate::graph::{Graph, GraphError, Tensor};
 use crate::kernels::attention::{self as kernel, Place};
 use crate::shape::Shape;
 
@@ -37,6 +38,24 @@ impl Op for Attention {
 
     fn detail(&self) -> String {
         format!("{} head{}", self.heads, if self.heads == 1 { "" } else { "s" })
+    }
+
+    fn tangent(
+        &self,
+        g: &mut Graph,
+        x: &[Tensor],
+        _: Tensor,
+        dx: &[Option<Tensor>],
+    ) -> Result<Tensor, GraphError> {
+        let op = AttentionTangent { heads: self.heads, scale: self.scale };
+        let mut all = x.to_vec();
+        for (x, dx) in x.iter().zip(dx) {
+            all.push(match dx {
+                Some(dx) => *dx,
+                None => g.zeros_like(*x)?,
+            });
+        }
+        g.push(op, &all)
     }
 
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {

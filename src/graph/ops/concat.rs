@@ -2,7 +2,7 @@
 
 use super::{arity, Op};
 use crate::graph::plan::Lower;
-use crate::graph::GraphError;
+use crate::graph::{Graph, GraphError, Tensor};
 use crate::kernels::copy_channels::CopyChannels;
 use crate::shape::Shape;
 
@@ -21,6 +21,23 @@ impl Op for Concat {
             return Err("images of different sizes are joined".into());
         }
         Ok(a.with_c(a.c + b.c))
+    }
+
+    fn tangent(
+        &self,
+        g: &mut Graph,
+        x: &[Tensor],
+        _: Tensor,
+        dx: &[Option<Tensor>],
+    ) -> Result<Tensor, GraphError> {
+        let mut parts = [x[0], x[1]];
+        for (i, dx) in dx.iter().enumerate() {
+            parts[i] = match dx {
+                Some(dx) => *dx,
+                None => g.zeros_like(x[i])?,
+            };
+        }
+        g.concat(parts[0], parts[1])
     }
 
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {

@@ -1,8 +1,8 @@
 //! Convolution and linear layers with what is fused into their store.
 
-use super::Op;
+use super::{first, Op};
 use crate::graph::plan::Lower;
-use crate::graph::GraphError;
+use crate::graph::{Graph, GraphError, Tensor};
 use crate::kernels::conv::{Conv, ConvBuffers};
 use crate::shape::Shape;
 use crate::weights::Param;
@@ -129,6 +129,20 @@ impl Op for Conv2d {
             words.push(format!("* {:.4}", self.scale));
         }
         words.join(", ")
+    }
+
+    fn tangent(
+        &self,
+        g: &mut Graph,
+        _: &[Tensor],
+        _: Tensor,
+        dx: &[Option<Tensor>],
+    ) -> Result<Tensor, GraphError> {
+        let dx = first(self, g, dx)?;
+        if self.temb || self.residual {
+            return Err(GraphError::Internal("tangents come before fusions".into()));
+        }
+        g.push(Conv2d { bias: None, ..self.clone() }, &[dx])
     }
 
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {

@@ -1,8 +1,9 @@
 //! Element-by-element ops: activations, sums, factors.
 
-use super::{arity, Op};
+use super::tangent::ActTangent;
+use super::{arity, first, Op};
 use crate::graph::plan::Lower;
-use crate::graph::GraphError;
+use crate::graph::{Graph, GraphError, Tensor};
 use crate::kernels::activation::Activation;
 use crate::kernels::elementwise::{self as kernel, Second};
 use crate::shape::Shape;
@@ -75,6 +76,40 @@ impl Op for Elementwise {
             Kind::Act(act) => format!("{act:?}").to_lowercase(),
             Kind::Affine { mul, add } => format!("* {mul:.4} + {add:.4}"),
             Kind::Add | Kind::ScaleShift | Kind::DivImage => String::new(),
+        }
+    }
+
+    fn tangent(
+        &self,
+        g: &mut Graph,
+        x: &[Tensor],
+        _: Tensor,
+        dx: &[Option<Tensor>],
+    ) -> Result<Tensor, GraphError> {
+        if self.kind == Kind::Add {
+            return match *dx {
+                [Some(a), Some(b)] => g.add(a, b),
+                [None, Some(b)] if g.shape(x[0]) == g.shape(b) => Ok(b),
+                [None, Some(b)] => {
+                    let zero = g.zeros_like(x[0])?;
+                    g.add(zero, b)
+                }
+                _ => first(self, g, dx),
+            };
+        }
+        let dx = first(self, g, dx)?;
+        match self.kind {
+            Kind::Act(Activation::Identity) | Kind::Add => Ok(dx),
+            Kind::Act(act) => g.push(ActTangent(act), &[x[0], dx]),
+            Kind::Affine { mul, .. } => g.affine(dx, mul, 0.0),
+            Kind::DivImage => g.div_image(dx, x[1]),
+            // (1 + scale) dx is what dx becomes, less what 0 becomes: the shift.
+            Kind::ScaleShift => {
+                let zero = g.zeros_like(dx)?;
+                let shift = g.scale_shift(zero, x[1])?;
+                let (whole, shift) = (g.scale_shift(dx, x[1])?, g.affine(shift, -1.0, 0.0)?);
+                g.add(whole, shift)
+            }
         }
     }
 

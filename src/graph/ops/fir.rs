@@ -1,8 +1,8 @@
 //! Separable FIR resampling (StyleGAN2's upfirdn2d).
 
-use super::{arity, Op};
+use super::{arity, first, Op};
 use crate::graph::plan::Lower;
-use crate::graph::GraphError;
+use crate::graph::{Graph, GraphError, Tensor};
 use crate::kernels::fir as kernel;
 use crate::shape::Shape;
 
@@ -50,6 +50,17 @@ impl Op for Fir {
 
     fn detail(&self) -> String {
         format!("{} taps, up {}, down {}", self.taps.len(), self.up, self.down)
+    }
+
+    fn tangent(
+        &self,
+        g: &mut Graph,
+        _: &[Tensor],
+        _: Tensor,
+        dx: &[Option<Tensor>],
+    ) -> Result<Tensor, GraphError> {
+        let dx = first(self, g, dx)?;
+        g.push(self.clone(), &[dx])
     }
 
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {

@@ -1,8 +1,9 @@
 //! Group normalisation with what is fused into its apply.
 
-use super::Op;
+use super::tangent::NormTangent;
+use super::{first, Op};
 use crate::graph::plan::Lower;
-use crate::graph::GraphError;
+use crate::graph::{Graph, GraphError, Tensor};
 use crate::kernels::activation::Activation;
 use crate::kernels::norm;
 use crate::shape::Shape;
@@ -63,6 +64,21 @@ impl Op for GroupNorm {
             text += &format!(", {:?}", self.act).to_lowercase();
         }
         text
+    }
+
+    fn tangent(
+        &self,
+        g: &mut Graph,
+        x: &[Tensor],
+        _: Tensor,
+        dx: &[Option<Tensor>],
+    ) -> Result<Tensor, GraphError> {
+        let dx = first(self, g, dx)?;
+        if self.scale_shift || self.act != Activation::Identity {
+            return Err(GraphError::Internal("tangents come before fusions".into()));
+        }
+        let op = NormTangent { groups: self.groups, eps: self.eps, weight: self.weight.clone() };
+        g.push(op, &[x[0], dx])
     }
 
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {

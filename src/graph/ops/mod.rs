@@ -9,10 +9,11 @@ pub mod embed;
 pub mod fir;
 pub mod group_norm;
 pub mod resample;
+pub mod tangent;
 pub mod time;
 
 use super::plan::Lower;
-use super::GraphError;
+use super::{Graph, GraphError, Tensor};
 use crate::shape::Shape;
 use crate::weights::Param;
 use std::any::Any;
@@ -45,6 +46,23 @@ pub trait Op: Debug + Send + Sync + Any {
         String::new()
     }
 
+    /// Adds the nodes of the result's tangent (forward mode): `x` are the inputs, `y` the
+    /// result, `dx` the inputs' tangents, of which at least one is there; those that are
+    /// not are 0.
+    ///
+    /// # Errors
+    /// [`GraphError::NoTangent`] for an op without a rule.
+    fn tangent(
+        &self,
+        g: &mut Graph,
+        x: &[Tensor],
+        y: Tensor,
+        dx: &[Option<Tensor>],
+    ) -> Result<Tensor, GraphError> {
+        let _ = (x, y, dx);
+        Err(GraphError::NoTangent { op: self.name(), scope: g.scope() })
+    }
+
     /// Emits the kernel calls.
     ///
     /// # Errors
@@ -55,6 +73,14 @@ pub trait Op: Debug + Send + Sync + Any {
 /// The op as a concrete type, for passes.
 pub(crate) fn downcast<T: Op>(op: &dyn Op) -> Option<&T> {
     (op as &dyn Any).downcast_ref::<T>()
+}
+
+/// The tangent of the only input that may have one: the rule of an op that is linear in it.
+fn first(op: &dyn Op, g: &Graph, dx: &[Option<Tensor>]) -> Result<Tensor, GraphError> {
+    match dx {
+        [Some(dx), rest @ ..] if rest.iter().all(Option::is_none) => Ok(*dx),
+        _ => Err(GraphError::NoTangent { op: op.name(), scope: g.scope() }),
+    }
 }
 
 /// Refuses another number of inputs than an op has.

@@ -1,8 +1,8 @@
 //! Changing an image's size without weights.
 
-use super::{arity, Op};
+use super::{arity, first, Op};
 use crate::graph::plan::Lower;
-use crate::graph::GraphError;
+use crate::graph::{Graph, GraphError, Tensor};
 use crate::kernels::resample as kernel;
 use crate::shape::Shape;
 
@@ -38,6 +38,17 @@ impl Op for Resample {
             Resample::AvgPool { k } if k > 0 && x.h >= k && x.w >= k => Ok(Shape::new(x.h / k, x.w / k, x.c)),
             Resample::AvgPool { k } => Err(format!("a window of {k} x {k} does not fit")),
         }
+    }
+
+    fn tangent(
+        &self,
+        g: &mut Graph,
+        _: &[Tensor],
+        _: Tensor,
+        dx: &[Option<Tensor>],
+    ) -> Result<Tensor, GraphError> {
+        let dx = first(self, g, dx)?;
+        g.push(*self, &[dx])
     }
 
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
