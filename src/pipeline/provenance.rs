@@ -182,6 +182,8 @@ impl Provenance {
             timesteps: self.timesteps.clone(),
             sigmas: self.sigmas.clone(),
             rng: self.rng.as_deref().map(str::parse).transpose()?.unwrap_or_default(),
+            eta: self.eta,
+            solver: self.solver,
             class,
             guidance_scale: self.guidance_scale,
             seed: self.seed,

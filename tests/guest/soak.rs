@@ -43,7 +43,7 @@ fn soak() {
     let gpu = open();
     let pipelines = [pipeline(&gpu, &Model::tiny()), pipeline(&gpu, &Model::with_classes())];
     let mut rng = SmallRng::seed_from_u64(7);
-    let mut known: HashMap<(usize, u8, usize, u64, u64), RgbImage> = HashMap::new();
+    let mut known: HashMap<(usize, &str, usize, u64, u64), RgbImage> = HashMap::new();
     let start = Instant::now();
     let (mut jobs, mut compared, mut settled) = (0, 0, None);
     while start.elapsed() < Duration::from_secs(seconds) {
