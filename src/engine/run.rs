@@ -39,7 +39,7 @@ pub enum Turn {
     /// There is no room: enough is under way until this is done.
     Wait(Ticket),
     /// The batch is drawn.
-    Drawn(Drawn),
+    Drawn(Box<Drawn>),
 }
 
 #[derive(Debug)]
@@ -157,7 +157,7 @@ impl Run {
                 (None, Some(pending)) => {
                     let mut drawn = pending.take(exe)?;
                     drawn.passes.iter_mut().for_each(|p| p.looks = self.passing.looks);
-                    Ok(Turn::Drawn(drawn))
+                    Ok(Turn::Drawn(Box::new(drawn)))
                 }
                 (None, None) => Err(EngineError::Internal("a batch is drawn already".into())),
                 (Some(chunk), pending) => {

@@ -227,7 +227,7 @@ impl Job {
         if let Some(image) = drawn.bad.iter().take(wanted).position(|&b| b > 0) {
             return Ok(Went::Bad { image, count: drawn.bad[image] });
         }
-        self.album.add(drawn, wanted)?;
+        self.album.add(*drawn, wanted)?;
         self.batch += 1;
         self.seconds = self.start.map_or(0.0, |s| s.elapsed().as_secs_f64());
         Ok(Went::On)

@@ -36,8 +36,10 @@ macro_rules! names {
 
 names! {
     /// Whose error or norm decides over a step.
+    #[derive(Default)]
     ErrorControl, "error-control":
     /// Each image's own: it depends on its seed and index alone.
+    #[default]
     PerImage = "per-image",
     /// The whole batch's, as in papers that take it for one vector.
     Batch = "batch",
@@ -63,12 +65,6 @@ names! {
     Langevin = "langevin",
     /// Annealed Langevin's steps, their size from the level's noise.
     Ald = "ald",
-}
-
-impl Default for ErrorControl {
-    fn default() -> Self {
-        Self::PerImage
-    }
 }
 
 /// Options of adaptive solvers and of predictor-corrector samplers; `None` is the

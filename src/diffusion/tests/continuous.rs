@@ -612,7 +612,7 @@ fn a_program_has_one_loop_that_can_end() {
     let program = Sampler::Rk45.program(&context(&chain(Prediction::V), ONE, 1)).unwrap();
     assert_eq!((program.nfe(), program.loop_nfe()), (9, 6));
     let text = program.to_string();
-    assert!(text.contains("until all done, at most 1000 times:") && text.contains("mean") == false, "{text}");
+    assert!(text.contains("until all done, at most 1000 times:") && !text.contains("mean"), "{text}");
     let broken = |change: &dyn Fn(&mut Vec<Instruction>)| {
         let mut p: Program = program.clone();
         change(&mut p.steps[1].instructions);
