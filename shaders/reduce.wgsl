@@ -1,5 +1,5 @@
 // A sum over an image into a slot: of a^2, of a b, or of a weighted error
-// (a / (atol + rtol max(|b|, |c|)))^2; or its root. One workgroup per image, a
+// (a / (atol + rtol max(|b|, |c|)))^2, or with the greater of both; or its root. One workgroup per image, a
 // tree of fixed order.
 @group(0) @binding(0) var<storage, read> a: array<f32>; // [n, len]
 #if DOT
@@ -19,6 +19,7 @@ struct P {
   root: u32, // 1: the square root of it all
   atol: f32,
   rtol: f32,
+  greater: u32, // 1: the greater of atol and the relative part, not their sum
 }
 @group(0) @binding(4) var<uniform> p: P;
 #include "dispatch.wgsl"
@@ -41,7 +42,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
     sum = fma(a[at], b[at], sum);
 #endif
 #if ERROR
-    let e = a[at] / fma(p.rtol, max(abs(b[at]), abs(c[at])), p.atol);
+    let m = max(abs(b[at]), abs(c[at]));
+    let e = a[at] / select(fma(p.rtol, m, p.atol), max(p.rtol * m, p.atol), p.greater == 1u);
     sum = fma(e, e, sum);
 #endif
   }

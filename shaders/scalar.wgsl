@@ -1,7 +1,7 @@
 // Arithmetic on slots, one lane per image: a list of three-address operations
 // (src/kernels/scalar.rs names them).
 @group(0) @binding(0) var<storage, read> code: array<u32>; // 5 words an operation, then constants
-@group(0) @binding(1) var<storage, read> tables: array<f32>; // x0, 1/h, count, 4 count coefficients; ...
+@group(0) @binding(1) var<storage, read> tables: array<f32>; // each: pieces, then 6 words a piece
 @group(0) @binding(2) var<storage, read> counter: array<u32>; // the step
 @group(0) @binding(3) var<storage, read> numbers: array<f32>; // a row per step
 @group(0) @binding(4) var<storage, read_write> slots: array<f32>; // [slot, n]
@@ -34,14 +34,23 @@ fn is_nan(v: f32) -> bool {
   return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
 }
 
-// A piecewise cubic: piece j holds a + f (b + f (c + f d)), f in [0, 1].
+// A piecewise cubic. A piece holds its left knot, 1 / length, and a, b, c, d of
+// a + f (b + f (c + f d)), f in [0, 1]; the last piece whose knot is not beyond x
+// is found by halving.
 fn table(x: f32, at: u32) -> f32 {
-  let count = tables[at + 2u];
-  let t = clamp((x - tables[at]) * tables[at + 1u], 0.0, count);
-  let j = min(floor(t), count - 1.0);
-  let f = t - j;
-  let q = at + 3u + 4u * u32(j);
-  return fma(fma(fma(tables[q + 3u], f, tables[q + 2u]), f, tables[q + 1u]), f, tables[q]);
+  var low = 0u;
+  var high = u32(tables[at]);
+  while (high - low > 1u) {
+    let middle = (low + high) / 2u;
+    if (tables[at + 1u + 6u * middle] <= x) {
+      low = middle;
+    } else {
+      high = middle;
+    }
+  }
+  let q = at + 1u + 6u * low;
+  let f = clamp((x - tables[q]) * tables[q + 1u], 0.0, 1.0);
+  return fma(fma(fma(tables[q + 5u], f, tables[q + 4u]), f, tables[q + 3u]), f, tables[q + 2u]);
 }
 
 @compute @workgroup_size(64)
@@ -74,6 +83,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
       case 13u: { v = fma(a, b, c); }
       case 15u: { v = select(0.0, 1.0, a <= b && !is_nan(a) && !is_nan(b)); }
       case 14u: { v = table(a, code[at + 3u]); }
+      case 16u: { v = floor(a); }
       default: {}
     }
     slots[code[at + 1u] * p.n + image] = v;

@@ -164,6 +164,8 @@ fn of_engine(e: &EngineError) -> undiffuse_status {
         EngineError::Graph(e) => of_graph(e),
         EngineError::Gpu(e) => of_gpu(e),
         EngineError::NotFinite { .. } => UNDIFFUSE_NOT_FINITE,
+        // Other tolerances may do.
+        EngineError::NotDone { .. } => UNDIFFUSE_OPTION,
         EngineError::Program(_) | EngineError::Internal(_) => UNDIFFUSE_INTERNAL,
     }
 }
@@ -173,7 +175,7 @@ fn of_diffusion(e: &DiffusionError) -> undiffuse_status {
         DiffusionError::Json(_) => UNDIFFUSE_MODEL_DAMAGED,
         DiffusionError::Config { .. } => UNDIFFUSE_MODEL_UNSUPPORTED,
         DiffusionError::Option { .. } | DiffusionError::Unsupported { .. } => UNDIFFUSE_OPTION,
-        DiffusionError::Program(_) | DiffusionError::Run(_) => UNDIFFUSE_INTERNAL,
+        DiffusionError::Program(_) | DiffusionError::Table(_) | DiffusionError::Run(_) => UNDIFFUSE_INTERNAL,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can go wrong on this floor, by who must act.
 
-use super::program::{ProgramError, RunError};
+use super::program::{ProgramError, RunError, TableError};
 
 /// An error of the diffusion floor.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,10 @@ pub enum Error {
     /// A program breaks a rule: an error in the sampler that wrote it.
     #[error(transparent)]
     Program(Box<ProgramError>),
+
+    /// A function of time is not smooth enough for a table: an error in the process.
+    #[error(transparent)]
+    Table(#[from] TableError),
 
     /// A program could not be interpreted.
     #[error(transparent)]

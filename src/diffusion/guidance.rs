@@ -5,7 +5,7 @@
 //! of 1 is the conditional network alone, 0 the unconditional one, each one
 //! evaluation; any other scale costs two.
 
-use super::program::{Instruction, Output, Program, Reg, Slot, SlotInit, Term};
+use super::program::{Instruction, Output, Program, Reg, Slot, SlotInit, Term, Time};
 use super::Error;
 
 /// What the network is conditioned on.
@@ -77,9 +77,9 @@ impl Guided {
     }
 
     /// The evaluations at the state `x` and the time `t`, one or two and a Mix.
-    pub fn instructions(&self, x: Reg, t: f64) -> Vec<Instruction> {
-        let c = self.channels;
-        let eval = |label, outs| Instruction::Eval { net: 0, inputs: vec![x], time: t, label, outs };
+    pub fn instructions(&self, x: Reg, t: impl Into<Time>) -> Vec<Instruction> {
+        let (c, time) = (self.channels, t.into());
+        let eval = |label, outs| Instruction::Eval { net: 0, inputs: vec![x], time, label, outs };
         let mut outs = vec![Output { dst: self.out, channels: 0..c }];
         outs.extend(self.variance.map(|dst| Output { dst, channels: c..2 * c }));
         let mut list = vec![eval(self.class.or(self.null), outs)];

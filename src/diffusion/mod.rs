@@ -21,6 +21,7 @@
 //! ```
 
 mod beta;
+pub mod continuous;
 mod error;
 pub mod grid;
 pub mod guidance;
@@ -35,6 +36,7 @@ pub mod solver_config;
 pub mod spread;
 pub mod timesteps;
 
+pub use continuous::Continuous;
 pub use error::Error;
 pub use prediction::Prediction;
 pub use program::Program;

@@ -66,9 +66,17 @@ impl Interpolated {
     /// # Errors
     /// Fewer than two timesteps, or an alpha_bar that is not in (0, 1) or does not fall.
     pub fn new(schedule: &Schedule) -> Result<Self, Error> {
-        let values: Vec<f64> = schedule.alpha_bar().iter().map(|a| (a / (1.0 - a)).ln()).collect();
+        Self::from_alpha_bar(schedule.alpha_bar())
+    }
+
+    /// From alpha_bar itself.
+    ///
+    /// # Errors
+    /// As [`Interpolated::new`].
+    pub fn from_alpha_bar(alpha_bar: &[f64]) -> Result<Self, Error> {
+        let values: Vec<f64> = alpha_bar.iter().map(|a| (a / (1.0 - a)).ln()).collect();
         let refuse = |t: usize, need: &str| {
-            Err(Error::option("alpha_bar", format!("{} at t = {t}", schedule.alpha_bar()[t]), need))
+            Err(Error::option("alpha_bar", format!("{} at t = {t}", alpha_bar[t]), need))
         };
         if let Some(t) = values.iter().position(|v| !v.is_finite()) {
             return refuse(t, "a continuous process needs it between 0 and 1");
@@ -94,6 +102,21 @@ impl Interpolated {
     /// The last timestep.
     fn end(&self) -> f64 {
         (self.values.len() - 1) as f64
+    }
+
+    /// The time of a value; the nearer end beyond them.
+    fn inverse(&self, value: f64) -> f64 {
+        let below = self.values.partition_point(|v| *v > value);
+        let i = below.saturating_sub(1).min(self.values.len() - 2) as f64;
+        let (mut low, mut high) = (i, i + 1.0);
+        for _ in 0..60 {
+            let middle = 0.5 * (low + high);
+            match self.at(middle).0 > value {
+                true => low = middle,
+                false => high = middle,
+            }
+        }
+        0.5 * (low + high)
     }
 
     /// The value and slope at t, clamped to the chain.
@@ -197,6 +220,7 @@ impl Process {
                 ((-0.5 * log_snr - sigma_min.ln()) / (sigma_max / sigma_min).ln()).clamp(0.0, 1.0)
             }
             Self::Edm => (-0.5 * log_snr).exp(),
+            Self::VpDiscrete(chain) => chain.inverse(log_snr),
             _ => {
                 let (mut low, mut high) = self.interval();
                 for _ in 0..200 {

@@ -6,10 +6,11 @@
 //! and known when the program is made; what the GPU must find out itself goes
 //! through slots.
 //!
-//! Room is left for two more kinds, in [`Instruction`] and each `match` over it:
-//! `Apply { dst, operator, src }` (linear operators of inverse problems) and
-//! `Loop { body, until, at_most }` (adaptive solvers). A table look-up for times
-//! that the GPU chooses exists already ([`Expr::Table`]).
+//! An adaptive solver is a step with an [`Instruction::Loop`]: its times are slots,
+//! and functions of time are tables ([`Expr::Table`], made by [`Table::of`]).
+//!
+//! Room is left for one more kind, in [`Instruction`] and each `match` over it:
+//! `Apply { dst, operator, src }` (linear operators of inverse problems).
 
 pub mod explain;
 pub mod expr;
@@ -18,13 +19,15 @@ mod given;
 pub mod instruction;
 pub mod interpret;
 pub mod structure;
+pub mod table;
 pub mod validate;
 
-pub use expr::{Binary, Expr, Table, Unary};
+pub use expr::{Binary, Expr, Unary};
 pub use fault::{Fault, Place, ProgramError};
-pub use instruction::{Coef, Instruction, Output, Pointwise, Reduce, Term, MAX_TERMS};
+pub use instruction::{Coef, Instruction, Output, Pointwise, Reduce, Term, Time, MAX_TERMS};
 pub use interpret::{Inputs, NetCall, RunError, Snapshot};
 pub use structure::Structure;
+pub use table::{Table, TableError};
 
 use crate::shape::Shape;
 
@@ -137,14 +140,26 @@ impl Program {
         Slot(self.slots.len() as u32 - 1)
     }
 
-    /// The number of network evaluations per image ("NFE").
+    /// The number of network evaluations per image ("NFE"); those of a loop count once.
     pub fn nfe(&self) -> usize {
         self.instructions().filter(|i| matches!(i, Instruction::Eval { .. })).count()
     }
 
-    /// Every instruction, in order.
+    /// The number of network evaluations in a pass of the program's loop; 0 without one.
+    pub fn loop_nfe(&self) -> usize {
+        let bodies = self.steps.iter().flat_map(|step| &step.instructions).flat_map(Instruction::body);
+        bodies.filter(|i| matches!(i, Instruction::Eval { .. })).count()
+    }
+
+    /// Every instruction, in order; a loop is followed by those of its body.
     pub fn instructions(&self) -> impl Iterator<Item = &Instruction> {
-        self.steps.iter().flat_map(|step| &step.instructions)
+        let all = self.steps.iter().flat_map(|step| &step.instructions);
+        all.flat_map(|i| std::iter::once(i).chain(i.body()))
+    }
+
+    /// Whether an image depends on the others of its batch.
+    pub fn mixes_images(&self) -> bool {
+        self.instructions().any(|i| matches!(i, Instruction::Mean { .. }))
     }
 
     /// The first register of this name.

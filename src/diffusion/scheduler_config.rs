@@ -9,10 +9,12 @@
 
 use serde_json::{Map, Value};
 
+use super::continuous::Clock;
+use super::process::{Process, Quantity};
 use super::schedule::BetaSchedule;
 use super::solver_config::SolverConfig;
 use super::timesteps::Spacing;
-use super::{Error, Prediction};
+use super::{Continuous, Error, Prediction};
 
 /// More training timesteps than this are taken for a broken file.
 pub const MAX_TRAIN_TIMESTEPS: usize = 100_000;
@@ -104,6 +106,9 @@ pub struct SchedulerConfig {
     pub rescale_betas_zero_snr: bool,
     /// What the solvers of differential equations are told.
     pub solver: SolverConfig,
+    /// The model in continuous time, if it was trained so: then there are no betas, and
+    /// samplers of discrete chains are refused.
+    pub continuous: Option<Continuous>,
 }
 
 impl Default for SchedulerConfig {
@@ -126,6 +131,7 @@ impl Default for SchedulerConfig {
             set_alpha_to_one: true,
             rescale_betas_zero_snr: false,
             solver: SolverConfig::default(),
+            continuous: None,
         }
     }
 }
@@ -158,6 +164,14 @@ impl SchedulerConfig {
             set_alpha_to_one: f.flag("set_alpha_to_one", d.set_alpha_to_one)?,
             rescale_betas_zero_snr: f.flag("rescale_betas_zero_snr", d.rescale_betas_zero_snr)?,
             solver: SolverConfig::read(&f)?,
+            continuous: match f.text("_class_name")? {
+                Some("ScoreSdeVeScheduler") => Some(score_sde_ve(&f)?),
+                // No other class has these, and a file may lack its class.
+                None if fields.contains_key("sampling_eps") && fields.contains_key("correct_steps") => {
+                    Some(score_sde_ve(&f)?)
+                }
+                _ => None,
+            },
         };
         config.check()?;
         Ok(config)
@@ -168,6 +182,7 @@ impl SchedulerConfig {
         let latent = Self { beta_start: 0.00085, beta_end: 0.012, ..Self::default() };
         match class {
             "HeunDiscreteScheduler" | "KDPM2DiscreteScheduler" | "KDPM2AncestralDiscreteScheduler" => latent,
+            "ScoreSdeVeScheduler" => Self { num_train_timesteps: 2000, ..Self::default() },
             "LCMScheduler" => Self { beta_schedule: BetaSchedule::ScaledLinear, ..latent },
             _ => Self::default(),
         }
@@ -215,6 +230,37 @@ impl SchedulerConfig {
         }
         Ok(())
     }
+}
+
+/// diffusers' `ScoreSdeVeScheduler`: score_sde's VE, whose network gives the score.
+fn score_sde_ve(f: &Fields<'_>) -> Result<Continuous, Error> {
+    let (sigma_min, sigma_max) = (f.number("sigma_min", 0.01)?, f.number("sigma_max", 1348.0)?);
+    let (end, snr) = (f.number("sampling_eps", 1e-5)?, f.number("snr", 0.15)?);
+    if !(sigma_min > 0.0 && sigma_min < sigma_max && sigma_max.is_finite()) {
+        let need = format!("it must be positive and less than sigma_max ({sigma_max})");
+        return Err(Error::config("sigma_min", sigma_min, need));
+    }
+    if !(end > 0.0 && end < 1.0) {
+        return Err(Error::config("sampling_eps", end, "it must lie between 0 and 1"));
+    }
+    if !(snr > 0.0 && snr.is_finite()) {
+        return Err(Error::config("snr", snr, "it must be positive and finite"));
+    }
+    let corrector_steps = f.count("correct_steps", 1)?;
+    if corrector_steps > 1000 {
+        return Err(Error::config("correct_steps", corrector_steps, "it must be at most 1000"));
+    }
+    Ok(Continuous {
+        process: Process::Ve { sigma_min, sigma_max },
+        quantity: Quantity::Score,
+        clock: Clock::Std,
+        start: 1.0,
+        end,
+        scales: f.count("num_train_timesteps", 2000)?,
+        snr,
+        corrector_steps,
+        stds: None,
+    })
 }
 
 /// Typed access to a JSON object, with errors that name the field.

@@ -3,11 +3,13 @@
 use super::lower::{lower, Externals, COUNTER_WORDS};
 use super::outputs::Outputs;
 use super::pace::Pace;
+use super::repeat::{Loop, STATUS_BYTES};
 use super::{EngineError, NetGraph};
 use crate::diffusion::program::{Program, Reg, Slot, SlotInit};
 use crate::gpu::{Claim, Gpu, Slice};
 use crate::graph::bind::{BoundPlan, WeightStore};
 use crate::graph::plan::{Builder, Target};
+use crate::kernels::gate::Mode;
 use crate::shape::Shape;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,6 +23,9 @@ pub struct Executable {
     gpu: Gpu,
     plan: BoundPlan,
     steps: Vec<Vec<usize>>,
+    repeat: Option<Loop>,
+    evals: Vec<bool>,
+    counts: Vec<Slot>,
     labels: Vec<String>,
     externals: Externals,
     buffers: Vec<Slice>,
@@ -32,6 +37,7 @@ pub struct Executable {
     output: usize,
     outputs: Outputs,
     dispatches: usize,
+    loop_dispatches: usize,
     pace: Mutex<Pace>,
     _claim: Claim,
 }
@@ -82,7 +88,14 @@ impl Executable {
             last.push(lowered.pack);
         }
         let shape = program.registers[program.output.0 as usize].shape;
-        let back = outputs.bytes(n, shape);
+        // Of a loop, the host is told at the end who is done and what was counted.
+        let mut counts = Vec::new();
+        if let Some(repeat) = &lowered.repeat {
+            counts.push(repeat.until);
+            counts.extend(["accepted", "rejected"].iter().filter_map(|name| program.find_slot(name)));
+        }
+        let told = if counts.is_empty() { 0 } else { STATUS_BYTES + (counts.len() * n * 4) as u64 };
+        let back = outputs.bytes(n, shape) + told;
         let external = lowered.externals.sizes.iter().map(|s| s.1).sum::<u64>();
         let claim = gpu.claim(&format!("the state of {n} images"), external + back)?;
         let mut buffers = Vec::new();
@@ -99,12 +112,23 @@ impl Executable {
         let rate = if gpu.caps().stream { RATE_CPU } else { RATE_GPU };
         let pace = Mutex::new(Pace::new(plan.costs(), rate));
         let output = lowered.externals.registers[program.output.0 as usize];
+        let mut repeat = None;
+        if let Some(r) = &lowered.repeat {
+            let state = (&buffers[lowered.externals.slots], &buffers[lowered.externals.status]);
+            repeat = Some(Loop::new(gpu, &plan, r, &steps[r.step], state, n).await?);
+        }
+        let mut evals = vec![false; plan.segments()];
+        lowered.evals.iter().for_each(|&s| evals[s] = true);
         gpu.settle().await?;
         Ok(Executable {
+            loop_dispatches: repeat.iter().map(|l| l.dispatches(&plan, &steps[l.step])).sum(),
             dispatches: steps.iter().flatten().map(|&s| plan.calls(s).len()).sum(),
             gpu: gpu.clone(),
             plan,
             steps,
+            repeat,
+            evals,
+            counts,
             labels: program.steps.iter().map(|s| s.label.clone()).collect(),
             externals: lowered.externals,
             buffers,
@@ -142,6 +166,26 @@ impl Executable {
         &self.steps
     }
 
+    /// The loop of a step.
+    pub(super) fn repeat(&self, step: usize) -> Option<&Loop> {
+        self.repeat.as_ref().filter(|l| l.step == step)
+    }
+
+    /// Whether a segment evaluates a network.
+    pub(super) fn is_eval(&self, segment: usize) -> bool {
+        self.evals.get(segment).copied().unwrap_or(false)
+    }
+
+    /// What of the slots is read back at the end: the loop's `until`, then its counts.
+    pub(super) fn counts(&self) -> &[Slot] {
+        &self.counts
+    }
+
+    /// The slots, and how far the loop is.
+    pub(super) fn state(&self) -> (&wgpu::Buffer, &wgpu::Buffer) {
+        (&self.buffers[self.externals.slots].buffer, &self.buffers[self.externals.status].buffer)
+    }
+
     pub(super) fn step_label(&self, step: usize) -> &str {
         self.labels.get(step).map_or("", String::as_str)
     }
@@ -163,6 +207,11 @@ impl Executable {
     /// Dispatches of a batch.
     pub(super) fn dispatches(&self) -> usize {
         self.dispatches
+    }
+
+    /// Those of a pass of its loop.
+    pub(super) fn loop_dispatches(&self) -> usize {
+        self.loop_dispatches
     }
 
     pub(super) fn readback(&self) -> &wgpu::Buffer {
@@ -206,6 +255,9 @@ impl Executable {
                 None => return Err(EngineError::Internal(format!("register {} is not of this size", reg.0))),
             }
         }
+        if self.repeat.is_some() {
+            self.gpu.write(&self.buffers[e.status].buffer, 0, &[0; STATUS_BYTES as usize]);
+        }
         for (i, init) in self.slots.iter().enumerate() {
             let slot = Slot(i as u32);
             let values = match init {
@@ -233,13 +285,30 @@ impl Executable {
     /// # Errors
     /// Timeout or a lost device.
     pub fn run_step(&self, step: usize) -> Result<(), EngineError> {
-        let mut encoder = self.gpu.encoder();
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for &segment in self.steps.get(step).into_iter().flatten() {
-            self.plan.record(segment, &mut pass);
+        let list = self.steps.get(step).map_or(&[][..], Vec::as_slice);
+        let run = |segments: &[usize], before: Option<Mode>, after: Option<Mode>| {
+            let mut encoder = self.gpu.encoder();
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            let gate = |mode: Option<Mode>, pass: &mut wgpu::ComputePass<'_>| {
+                self.repeat.iter().zip(mode).for_each(|(l, mode)| l.record(mode, pass));
+            };
+            gate(before, &mut pass);
+            segments.iter().for_each(|&segment| self.plan.record(segment, &mut pass));
+            gate(after, &mut pass);
+            drop(pass);
+            self.gpu.wait(&self.gpu.submit(encoder)?)
+        };
+        let Some(l) = self.repeat(step) else { return Ok(run(list, None, None)?) };
+        run(&list[..l.range.start], None, Some(Mode::Enter))?;
+        for _ in 0..l.at_most {
+            run(&list[l.range.clone()], None, Some(Mode::Pass))?;
+            if self.gpu.read(self.state().1, 4)? != [0; 4] {
+                break;
+            }
         }
-        drop(pass);
-        Ok(self.gpu.wait(&self.gpu.submit(encoder)?)?)
+        // One more pass, which must do nothing.
+        run(&list[l.range.clone()], Some(Mode::Again), Some(Mode::Pass))?;
+        Ok(run(&list[l.range.end..], Some(Mode::Leave), None)?)
     }
 
     /// Writes a register of the batch (NHWC), for tests and editing.

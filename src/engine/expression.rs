@@ -26,8 +26,7 @@ pub fn compile(slot: Slot, expr: &Expr, tables: &[Table], first: u32) -> (Scalar
         .iter()
         .map(|t| {
             let start = words.len() as u32;
-            let pieces: Vec<[f32; 4]> = t.cubics.iter().map(|c| c.map(|v| v as f32)).collect();
-            words.extend(cubic_table(t.start as f32, t.step as f32, &pieces));
+            words.extend(cubic_table(&t.knots, &t.cubics));
             start
         })
         .collect();
@@ -61,6 +60,7 @@ impl Compiler {
                     Unary::Sqrt => Op::Sqrt(a),
                     Unary::Exp => Op::Exp(a),
                     Unary::Log => Op::Log(a),
+                    Unary::Floor => Op::Floor(a),
                 }
             }
             Expr::Binary(f, a, b) => {
@@ -75,6 +75,10 @@ impl Compiler {
                     Binary::Less => Op::Less(a, b),
                     Binary::LessEqual => Op::LessEqual(a, b),
                 }
+            }
+            Expr::Select(parts) => {
+                let [cond, a, b] = [0, 1, 2].map(|i| self.operand(&parts[i]));
+                Op::Select(cond, a, b)
             }
             Expr::Table { table, at } => {
                 let at = self.operand(at);

@@ -2,7 +2,7 @@
 
 use super::{EngineError, NetGraph};
 use crate::diffusion::program::{
-    Coef, Instruction, Pointwise as F, Program, Reduce as R, Reg, Slot, Term, MAX_TERMS,
+    Coef, Instruction, Pointwise as F, Program, Reduce as R, Reg, Slot, Structure, Term, Time, MAX_TERMS,
 };
 use crate::gpu::row_pitch;
 use crate::graph::plan::{Buf, Builder};
@@ -11,6 +11,8 @@ use crate::kernels::{
     advance::Advance,
     copy_channels::CopyChannels,
     fill::Fill,
+    gate::STATUS_WORDS,
+    mean::Mean,
     mix, noise,
     pack::{CountBad, Pack},
     pointwise,
@@ -22,7 +24,7 @@ use crate::kernels::{
 use std::collections::HashMap;
 
 use super::expression;
-use super::numbers::{split_terms, NumberTable};
+use super::numbers::{split_terms, NumberTable, Repeat};
 
 /// What the host writes before a batch: the step counter, the index of the first
 /// image and the seed, as words of one buffer.
@@ -30,8 +32,12 @@ pub const COUNTER_WORDS: usize = 8;
 
 /// A lowered program, with what the executor must bring.
 pub struct Lowered {
-    /// For each step, the segments to run.
+    /// For each step, the segments to run; those of a loop's body once.
     pub steps: Vec<Vec<usize>>,
+    /// The program's loop, its range counted in segments.
+    pub repeat: Option<Repeat>,
+    /// The segments that evaluate a network.
+    pub evals: Vec<usize>,
     /// The segment that packs the result to RGBA8.
     pub pack: usize,
     /// The segment that packs the present estimate of x0 in its place.
@@ -54,6 +60,8 @@ pub struct Externals {
     pub numbers: usize,
     /// The slots, `[slot][n]`.
     pub slots: usize,
+    /// How far a loop is: words as [`STATUS_WORDS`] counts them.
+    pub status: usize,
     /// Registers by [`Reg`].
     pub registers: Vec<usize>,
     /// Class inputs by [`Slot`].
@@ -83,10 +91,21 @@ pub fn lower(builder: &mut Builder, program: &Program, nets: &[NetGraph]) -> Res
     let n = builder.n();
     let table = NumberTable::new(program);
     let mut l = Lowering::declare(builder, program, nets, n, table.stride, table.words.len());
-    let mut segments = Vec::with_capacity(table.unique.len());
+    let mut segments: Vec<Vec<usize>> = Vec::with_capacity(table.unique.len());
+    // A network is lowered once, whatever it is told in its time input.
+    let mut networks: HashMap<Structure, usize> = HashMap::new();
     for (instruction, offset) in &table.unique {
         let label = instruction.kind().to_string();
-        segments.push(builder.segment(&label, |b| l.instruction(b, instruction, *offset))?);
+        let mut list = vec![builder.segment(&label, |b| l.instruction(b, instruction, *offset))?];
+        if let Some(key) = timeless(instruction) {
+            let network = match networks.get(&key) {
+                Some(known) => *known,
+                None => builder.segment(&label, |b| l.eval(b, instruction))?,
+            };
+            networks.insert(key, network);
+            list.push(network);
+        }
+        segments.push(list);
     }
     let advance = builder.segment("advance", |b| {
         Advance::By(1).calls(b.caps(), l.counter).into_iter().for_each(|c| b.call("advance", c, None));
@@ -105,9 +124,22 @@ pub fn lower(builder: &mut Builder, program: &Program, nets: &[NetGraph]) -> Res
         l.pack(b, x0);
         Ok(())
     })?;
-    let steps =
-        table.steps.iter().map(|ids| ids.iter().map(|id| segments[*id]).chain([advance]).collect()).collect();
-    Ok(Lowered { steps, pack, estimate, numbers: table.words, externals: l.externals })
+    let flat = |ids: &[usize]| ids.iter().flat_map(|id| segments[*id].clone()).collect::<Vec<usize>>();
+    let repeat = table.repeat.map(|r| {
+        let ids = &table.steps[r.step];
+        let start = flat(&ids[..r.range.start]).len();
+        Repeat { range: start..start + flat(&ids[r.range.clone()]).len(), ..r }
+    });
+    let steps = table.steps.iter().map(|ids| flat(ids).into_iter().chain([advance]).collect()).collect();
+    let evals = networks.into_values().collect();
+    Ok(Lowered { steps, repeat, evals, pack, estimate, numbers: table.words, externals: l.externals })
+}
+
+/// An evaluation but for its time; `None` for other instructions.
+fn timeless(i: &Instruction) -> Option<Structure> {
+    let Instruction::Eval { net, inputs, label, outs, .. } = i else { return None };
+    let (net, inputs, label, outs) = (*net, inputs.clone(), *label, outs.clone());
+    Some(Instruction::Eval { net, inputs, time: Time::Const(0.0), label, outs }.structure())
 }
 
 impl<'a> Lowering<'a> {
@@ -130,6 +162,7 @@ impl<'a> Lowering<'a> {
         let numbers = add("numbers", words);
         let slots = add("slots", (program.slots.len() + expression::temporaries(program)).max(1) * n);
         let time = add("time", n);
+        let status = add("status", STATUS_WORDS);
         let registers: Vec<usize> = program
             .registers
             .iter()
@@ -149,6 +182,7 @@ impl<'a> Lowering<'a> {
         externals.counter = counter;
         externals.numbers = numbers;
         externals.slots = slots;
+        externals.status = status;
         externals.registers = registers;
         externals.labels = label_bufs;
         externals.pixels = pixels;
@@ -184,7 +218,7 @@ impl<'a> Lowering<'a> {
         let numbers = self.numbers(offset);
         let n = self.n;
         match i {
-            Instruction::Eval { .. } => return self.eval(b, i, &numbers),
+            Instruction::Eval { net, time, .. } => self.time(b, *net, *time, &numbers),
             Instruction::Mix { dst, terms, clamp } => {
                 let shape = self.program.registers[dst.0 as usize].shape;
                 let (own, others) = split_terms(*dst, terms);
@@ -260,6 +294,12 @@ impl<'a> Lowering<'a> {
                 let hazard = i.reads().contains(dst);
                 self.write(b, "select", *dst, hazard, |to| call.calls(&caps, a, o, self.slots, to))?;
             }
+            Instruction::Mean { slot, src } => {
+                let call = Mean { n, from: src.0, to: slot.0 };
+                call.calls(&caps, self.slots).into_iter().for_each(|c| b.call("mean", c, None));
+            }
+            // Its body is lowered as if it were part of the step.
+            Instruction::Loop { .. } => {}
         }
         Ok(())
     }
@@ -307,8 +347,9 @@ impl Lowering<'_> {
         match kind {
             R::SumSquares => sum(reduce::Sum::Squares, 1.0, false),
             R::Dot => sum(reduce::Sum::Dot, 1.0, false),
-            R::WeightedError { atol, rtol } => {
-                let error = reduce::Sum::Error { atol: atol as f32, rtol: rtol as f32 };
+            R::WeightedError { atol, rtol } | R::GreaterError { atol, rtol } => {
+                let greater = matches!(kind, R::GreaterError { .. });
+                let error = reduce::Sum::Error { atol: atol as f32, rtol: rtol as f32, greater };
                 sum(error, 1.0 / len.max(1) as f32, true)
             }
             R::QuantileAbs(q) => {
@@ -318,7 +359,19 @@ impl Lowering<'_> {
         }
     }
 
-    fn eval(&self, b: &mut Builder, i: &Instruction, numbers: &Numbers<Buf>) -> Result<(), GraphError> {
+    /// Puts a network's time where it reads it.
+    fn time(&self, b: &mut Builder, net: usize, time: Time, numbers: &Numbers<Buf>) {
+        if self.nets.get(net).is_some_and(|graph| graph.time.is_some()) {
+            let (caps, fill) = (*b.caps(), Fill { n: self.n, at: 0 });
+            let calls = match time {
+                Time::Const(_) => fill.calls(&caps, self.time, numbers),
+                Time::Slot(slot) => fill.calls_slot(&caps, self.time, self.slots, slot.0),
+            };
+            calls.into_iter().for_each(|c| b.call("time", c, None));
+        }
+    }
+
+    fn eval(&self, b: &mut Builder, i: &Instruction) -> Result<(), GraphError> {
         let Instruction::Eval { net, inputs, label, outs, .. } = i else {
             return Err(GraphError::Internal("not an evaluation".into()));
         };
@@ -328,8 +381,6 @@ impl Lowering<'_> {
         let mut given: Vec<(&str, Buf)> =
             graph.images.iter().map(String::as_str).zip(inputs.iter().map(|r| self.reg(*r))).collect();
         if let Some(time) = &graph.time {
-            let fill = Fill { n: self.n, at: 0 };
-            fill.calls(&caps, self.time, numbers).into_iter().for_each(|c| b.call("time", c, None));
             given.push((time, self.time));
         }
         match (&graph.label, label) {

@@ -16,6 +16,7 @@ mod numbers;
 mod output;
 mod outputs;
 mod pace;
+mod repeat;
 mod run;
 
 pub use check::BadOrigin;
@@ -23,6 +24,7 @@ pub use evaluate::evaluate;
 pub use executable::{Batch, Executable};
 pub use output::{texture, Drawn, Kept, Source};
 pub use outputs::{image_bytes, tight, Outputs};
+pub use repeat::Passes;
 pub use run::{Run, Status, Turn};
 
 use crate::graph::{Graph, GraphError};
@@ -64,6 +66,17 @@ pub enum EngineError {
         count: u32,
         /// Where they came from.
         origin: BadOrigin,
+    },
+    /// An adaptive solver did not come to its end.
+    #[error(
+        "image {image}: the solver is not at its end after {passes} steps, accepted and rejected: \
+         use a larger --rtol and --atol, or a sampler of fixed steps"
+    )]
+    NotDone {
+        /// The image's index.
+        image: u64,
+        /// Passes of the loop.
+        passes: u32,
     },
     /// A mistake in this library; please report it.
     #[error("internal error (please report it): {0}")]

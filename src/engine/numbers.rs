@@ -4,20 +4,36 @@
 //! lowered once. Their numbers lie in a table with a row per step; kernels find
 //! them at `counter * stride + offset`, the counter being on the GPU.
 
-use crate::diffusion::program::{Coef, Instruction, Program, Reg, Structure, Term, MAX_TERMS};
+use crate::diffusion::program::{Coef, Instruction, Program, Reg, Slot, Structure, Term, Time, MAX_TERMS};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// The instructions of a program without their numbers, and the numbers.
 pub struct NumberTable<'a> {
     /// An instruction of each kind that must be lowered, with the offset of its
     /// numbers in a row.
     pub unique: Vec<(&'a Instruction, u32)>,
-    /// For each step, indices into `unique`.
+    /// For each step, indices into `unique`; a loop's body stands once.
     pub steps: Vec<Vec<usize>>,
+    /// The program's loop.
+    pub repeat: Option<Repeat>,
     /// Words of a row.
     pub stride: u32,
     /// The rows.
     pub words: Vec<u32>,
+}
+
+/// A loop: which part of which step is run again and again.
+#[derive(Clone, Debug)]
+pub struct Repeat {
+    /// The step.
+    pub step: usize,
+    /// The part of its list.
+    pub range: Range<usize>,
+    /// Whether an image is done.
+    pub until: Slot,
+    /// The most passes.
+    pub at_most: u32,
 }
 
 /// Structure, the numbers that a kernel wants to know beforehand, and which of
@@ -37,21 +53,34 @@ impl<'a> NumberTable<'a> {
         let mut seen: HashMap<Key, usize> = HashMap::new();
         let mut unique: Vec<(&Instruction, u32)> = Vec::new();
         let (mut steps, mut rows) = (Vec::new(), Vec::new());
-        let mut stride = 0;
-        for step in &program.steps {
+        let (mut stride, mut repeat) = (0, None);
+        for (index, step) in program.steps.iter().enumerate() {
             // The same structure twice in a step needs two sets of numbers.
-            let mut ordinals: HashMap<(Structure, Vec<u64>), usize> = HashMap::new();
+            let mut ordinals: HashMap<(Structure, Vec<u64>, bool), usize> = HashMap::new();
             let (mut ids, mut row) = (Vec::new(), Vec::new());
+            let mut list = Vec::new();
             for instruction in &step.instructions {
+                match instruction {
+                    Instruction::Loop { body, until, at_most } => {
+                        let range = list.len()..list.len() + body.len();
+                        repeat = Some(Repeat { step: index, range, until: *until, at_most: *at_most });
+                        list.extend(body);
+                    }
+                    other => list.push(other),
+                }
+            }
+            for instruction in list {
                 let (structure, fixed) = (instruction.structure(), fixed_numbers(instruction));
-                let ordinal = ordinals.entry((structure.clone(), fixed.clone())).or_insert(0);
                 let words = words(instruction);
+                // What has no numbers is the same thing each time.
+                let key = (structure.clone(), fixed.clone(), words.is_empty());
+                let ordinal = ordinals.entry(key).or_insert(0);
                 let id = *seen.entry((structure, fixed, *ordinal)).or_insert_with(|| {
                     unique.push((instruction, stride));
                     stride += words.len() as u32;
                     unique.len() - 1
                 });
-                *ordinal += 1;
+                *ordinal += usize::from(!words.is_empty());
                 ids.push(id);
                 row.push((id, words));
             }
@@ -66,7 +95,7 @@ impl<'a> NumberTable<'a> {
                 words[at..at + numbers.len()].copy_from_slice(numbers);
             }
         }
-        NumberTable { unique, steps, stride, words }
+        NumberTable { unique, steps, repeat, stride, words }
     }
 }
 
@@ -90,6 +119,7 @@ fn words(instruction: &Instruction) -> Vec<u32> {
             words
         }
         Instruction::Noise { draw, .. } => vec![*draw],
+        Instruction::Eval { time: Time::Slot(_), .. } => Vec::new(),
         other => other.numbers().into_iter().map(f).collect(),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::executable::Executable;
 use super::outputs::{image_bytes, tight};
+use super::repeat::{Passes, STATUS_BYTES};
 use super::EngineError;
 use crate::gpu::{copy_layer, Claim, Gpu, Readback};
 use crate::shape::Shape;
@@ -17,6 +18,8 @@ pub struct Drawn {
     pub kept: Option<Kept>,
     /// For each image, how many values were not finite.
     pub bad: Vec<u32>,
+    /// What became of the program's loop, if it has one.
+    pub passes: Option<Passes>,
 }
 
 /// Pixels of a batch in the device's memory: RGBA8, `[n, h, pitch]`.
@@ -70,6 +73,16 @@ impl Pending {
         if outputs.tensors {
             read(output, (n * shape.len()) as u64 * 4);
         }
+        if !exe.counts().is_empty() {
+            let (slots, status) = exe.state();
+            let row = n as u64 * 4;
+            encoder.copy_buffer_to_buffer(status, 0, exe.readback(), at, STATUS_BYTES);
+            at += STATUS_BYTES;
+            for slot in exe.counts() {
+                encoder.copy_buffer_to_buffer(slots, u64::from(slot.0) * row, exe.readback(), at, row);
+                at += row;
+            }
+        }
         let mut kept = None;
         if outputs.textures {
             let place = gpu.claim("keeping finished images", size).and_then(|claim| {
@@ -96,9 +109,23 @@ impl Pending {
         let bytes = self.readback.take()?;
         let (bad, rest) = bytes.split_at(n * 4);
         let split = if outputs.images { n * image_bytes(shape) as usize } else { 0 };
-        let (pixels, floats) = rest.split_at(split);
+        let (pixels, rest) = rest.split_at(split);
+        let (floats, told) = rest.split_at(if outputs.tensors { n * shape.len() * 4 } else { 0 });
         let word = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+        let passes = (!exe.counts().is_empty()).then(|| {
+            let (status, rows) = told.split_at(STATUS_BYTES as usize);
+            let rows: Vec<f32> = rows.chunks_exact(4).map(|b| f32::from_bits(word(b))).collect();
+            let row = |i: usize| rows.chunks_exact(n).nth(i).unwrap_or_default().iter().copied();
+            Passes {
+                passes: word(&status[4..]),
+                done: row(0).map(|v| v != 0.0).collect(),
+                accepted: row(1).map(|v| v as u32).collect(),
+                rejected: row(2).map(|v| v as u32).collect(),
+                looks: 0,
+            }
+        });
         Ok(Drawn {
+            passes,
             rgba: outputs.images.then(|| tight(pixels, shape)),
             floats: outputs
                 .tensors

@@ -68,7 +68,8 @@ impl Parameters {
             size += one;
             stride = stride.max(one);
         }
-        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        // A loop's gate writes there too (kernels/gate.rs).
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::STORAGE;
         let buffer = gpu.buffer("parameters", (size + SPARE * stride) as u64, usage)?;
         Ok(Parameters { buffer, words: Vec::with_capacity(size), stride, spare: size })
     }
@@ -90,6 +91,16 @@ impl Parameters {
         let offset = self.words.len();
         self.words.extend_from_slice(bytes);
         offset as u32
+    }
+
+    /// The buffer.
+    pub fn buffer(&self) -> &wgpu::Buffer {
+        &self.buffer
+    }
+
+    /// The words where the numbers of workgroups of parts lie.
+    pub fn part_places(&self) -> [u32; 2] {
+        [0, 1].map(|place| self.spare(place) / 4)
     }
 
     fn spare(&self, place: usize) -> u32 {
@@ -165,6 +176,11 @@ impl BoundDispatch {
     /// Workgroups.
     pub fn groups(&self) -> u32 {
         self.groups
+    }
+
+    /// The word of the parameters that holds the number of workgroups.
+    pub fn place(&self) -> u32 {
+        self.offset / 4
     }
 
     /// Records the dispatch. Zero groups record nothing.

@@ -184,6 +184,27 @@ impl BoundPlan {
         self.dispatches[i].record_part(gpu, &self.parameters, place, part, pass);
     }
 
+    /// The parameters of all dispatches, on the device.
+    pub fn parameters(&self) -> &wgpu::Buffer {
+        self.parameters.buffer()
+    }
+
+    /// Where the number of workgroups of dispatch `i` lies, in words of
+    /// [`BoundPlan::parameters`], and that number.
+    pub fn place(&self, i: usize) -> (u32, u32) {
+        (self.dispatches[i].place(), self.dispatches[i].groups())
+    }
+
+    /// Where those of parts lie.
+    pub fn part_places(&self) -> [u32; 2] {
+        self.parameters.part_places()
+    }
+
+    /// How many segments there are.
+    pub fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
     /// The dispatches of a segment.
     pub fn calls(&self, segment: usize) -> Range<usize> {
         self.segments[segment].clone()

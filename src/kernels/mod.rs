@@ -18,6 +18,8 @@ pub mod elementwise;
 pub mod embed;
 pub mod fill;
 pub mod fir;
+pub mod gate;
+pub mod mean;
 pub mod mix;
 pub mod noise;
 mod noise_table;
@@ -243,6 +245,8 @@ pub static ALL: &[&Kernel] = &[
     &embed::TIME,
     &fill::KERNEL,
     &fir::KERNEL,
+    &gate::KERNEL,
+    &mean::KERNEL,
     &mix::KERNEL,
     &noise::KERNEL,
     &norm::APPLY,

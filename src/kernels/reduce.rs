@@ -20,12 +20,14 @@ pub enum Sum {
     Squares,
     /// `a b`.
     Dot,
-    /// `(a / (atol + rtol max(|b|, |c|)))^2`.
+    /// `(a / (atol + rtol max(|b|, |c|)))^2`, or with `max(atol, rtol max(|b|, |c|))`.
     Error {
         /// Absolute tolerance.
         atol: f32,
         /// Relative tolerance.
         rtol: f32,
+        /// The greater of both in place of their sum.
+        greater: bool,
     },
 }
 
@@ -49,10 +51,10 @@ pub struct Reduce {
 impl Reduce {
     /// `srcs` are `[a]`, `[a, b]` or `[a, b, c]`; `slots` is `[slot, n]`.
     pub fn calls<B: Clone>(&self, caps: &Caps, srcs: &[B], slots: B) -> Vec<Call<B>> {
-        let (define, count, atol, rtol) = match self.sum {
-            Sum::Squares => ("SQUARES", 1, 0.0, 0.0),
-            Sum::Dot => ("DOT", 2, 0.0, 0.0),
-            Sum::Error { atol, rtol } => ("ERROR", 3, atol, rtol),
+        let (define, count, atol, rtol, greater) = match self.sum {
+            Sum::Squares => ("SQUARES", 1, 0.0, 0.0, false),
+            Sum::Dot => ("DOT", 2, 0.0, 0.0, false),
+            Sum::Error { atol, rtol, greater } => ("ERROR", 3, atol, rtol, greater),
         };
         debug_assert_eq!(srcs.len(), count);
         let mut bindings: Vec<_> = ["a", "b", "c"].into_iter().zip(srcs.iter().cloned()).collect();
@@ -64,6 +66,7 @@ impl Reduce {
             ("root", u32::from(self.root).into()),
             ("atol", atol.into()),
             ("rtol", rtol.into()),
+            ("greater", u32::from(greater).into()),
         ];
         Call::new(&KERNEL, KERNEL.pick(caps, |v| v.get(define) == 1), bindings, params, self.n)
     }
@@ -78,8 +81,10 @@ impl Reduce {
                 let term = match self.sum {
                     Sum::Squares => at(0, i) * at(0, i),
                     Sum::Dot => at(0, i) * at(1, i),
-                    Sum::Error { atol, rtol } => {
-                        let w = f64::from(atol) + f64::from(rtol) * at(1, i).abs().max(at(2, i).abs());
+                    Sum::Error { atol, rtol, greater } => {
+                        let (atol, rtol) = (f64::from(atol), f64::from(rtol));
+                        let relative = rtol * at(1, i).abs().max(at(2, i).abs());
+                        let w = if greater { atol.max(relative) } else { atol + relative };
                         let e = at(0, i) / w;
                         e * e
                     }

@@ -52,6 +52,8 @@ pub enum Op {
     Select(Operand, Operand, Operand),
     /// `|a|`.
     Abs(Operand),
+    /// The greatest whole number that is not greater.
+    Floor(Operand),
     /// `a b + c`.
     Fma(Operand, Operand, Operand),
     /// The piecewise cubic at word `table` of the tables, at `a`; beyond its ends
@@ -66,11 +68,14 @@ pub struct Scalar {
     pub ops: Vec<(u32, Op)>,
 }
 
-/// The words of a piecewise cubic on `x0 .. x0 + count h`: piece `j` holds
-/// `[a, b, c, d]` of `a + b f + c f^2 + d f^3`, `f` in `[0, 1]`.
-pub fn cubic_table(x0: f32, h: f32, pieces: &[[f32; 4]]) -> Vec<f32> {
-    let mut out = vec![x0, 1.0 / h, pieces.len() as f32];
-    out.extend_from_slice(pieces.as_flattened());
+/// The words of a piecewise cubic between `knots` (ascending, one more than pieces):
+/// piece `j` holds `[a, b, c, d]` of `a + b f + c f^2 + d f^3`, `f` in `[0, 1]`.
+pub fn cubic_table(knots: &[f64], pieces: &[[f64; 4]]) -> Vec<f32> {
+    let mut out = vec![pieces.len() as f32];
+    for (pair, piece) in knots.windows(2).zip(pieces) {
+        out.extend([pair[0] as f32, (1.0 / (pair[1] - pair[0])) as f32]);
+        out.extend(piece.map(|v| v as f32));
+    }
     out
 }
 
@@ -108,6 +113,7 @@ impl Scalar {
                 Op::Select(a, b, c) => (11, a, b, c),
                 Op::Abs(a) => (12, a, a, a),
                 Op::Fma(a, b, c) => (13, a, b, c),
+                Op::Floor(a) => (16, a, a, a),
                 Op::Table(a, at) => (14, a, Operand::Slot(at), a),
             };
             words.extend([code, *dst, word(a), word(b), word(c)]);
@@ -160,13 +166,15 @@ impl Scalar {
                 Op::Select(a, b, c) => get(if get(a) != 0.0 { b } else { c }),
                 Op::Abs(a) => get(a).abs(),
                 Op::Fma(a, b, c) => get(a) * get(b) + get(c),
+                Op::Floor(a) => get(a).floor(),
                 Op::Table(a, at) => {
-                    let t = &tables[at as usize..];
-                    let x = ((get(a) - f64::from(t[0])) * f64::from(t[1])).clamp(0.0, t[2].into());
-                    let j = x.floor().min(f64::from(t[2]) - 1.0);
-                    let q = &t[3 + 4 * j as usize..][..4];
-                    let f = x - j;
-                    q.iter().rev().fold(0.0, |v, c| v * f + f64::from(*c))
+                    let count = tables[at as usize] as usize;
+                    let pieces = tables[at as usize + 1..].chunks_exact(6).take(count);
+                    let x = get(a);
+                    let found = pieces.take_while(|p| f64::from(p[0]) <= x).last();
+                    let p = found.unwrap_or(&tables[at as usize + 1..][..6]);
+                    let f = ((x - f64::from(p[0])) * f64::from(p[1])).clamp(0.0, 1.0);
+                    p[2..].iter().rev().fold(0.0, |v, c| v * f + f64::from(*c))
                 }
             };
             slots[*dst as usize] = v;

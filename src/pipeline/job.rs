@@ -1,6 +1,7 @@
 //! Drawing images: a job goes through its batches chunk by chunk.
 
 use super::album::Album;
+use super::report::Adaptive;
 use super::{batch, Pipeline, PipelineError, Progress, Provenance, Report, Sample};
 use crate::clock::Instant;
 use crate::diffusion::program::Program;
@@ -35,6 +36,8 @@ pub struct Job {
     pub(super) preview: Option<wgpu::Texture>,
     cancelled: Canceller,
     notes: Vec<String>,
+    adaptive: Option<Adaptive>,
+    looks: u64,
     stop_every: Option<usize>,
 }
 
@@ -88,6 +91,11 @@ impl Job {
         inner.classes.label(&options.class, options.first_index)?;
         let plan = batch::plan(&gpu, &inner.model, &inner.weights, &program, options, progress);
         let (exe, note) = plan.await?;
+        let mixed = program.mixes_images().then(|| {
+            let batch = exe.n();
+            format!("step sizes are those of a whole batch ({batch} images): an image depends on its batch")
+        });
+        let adaptive = (program.loop_nfe() > 0).then(|| Adaptive::of(options));
         Ok(Job {
             pipeline: pipeline.clone(),
             options: options.clone(),
@@ -102,7 +110,9 @@ impl Job {
             gpu,
             preview: None,
             cancelled: Canceller::default(),
-            notes: note.into_iter().collect(),
+            notes: note.into_iter().chain(mixed).collect(),
+            adaptive,
+            looks: 0,
             stop_every: None,
         })
     }
@@ -206,10 +216,18 @@ impl Job {
         self.run = None;
         // The last batch may be drawn for fewer images than it has.
         let wanted = self.exe.n().min(self.options.count - self.batch * self.exe.n());
+        if let (Some(passes), Some(adaptive)) = (&drawn.passes, &mut self.adaptive) {
+            self.looks += u64::from(passes.looks);
+            if let Some(i) = passes.done.iter().take(wanted).position(|done| !done) {
+                let image = self.options.first_index + (self.batch * self.exe.n() + i) as u64;
+                return Err(EngineError::NotDone { image, passes: passes.passes }.into());
+            }
+            adaptive.add(passes, wanted, &self.program);
+        }
         if let Some(image) = drawn.bad.iter().take(wanted).position(|&b| b > 0) {
             return Ok(Went::Bad { image, count: drawn.bad[image] });
         }
-        self.album.add(drawn, wanted)?;
+        self.album.add(*drawn, wanted)?;
         self.batch += 1;
         self.seconds = self.start.map_or(0.0, |s| s.elapsed().as_secs_f64());
         Ok(Went::On)
@@ -255,15 +273,19 @@ impl Job {
             batches: self.batch,
             batch: self.exe.n(),
             steps: self.program.steps.len(),
-            nfe: self.program.nfe(),
+            nfe: match &self.adaptive {
+                Some(adaptive) => adaptive.nfe.iter().copied().max().unwrap_or(0) as usize,
+                None => self.program.nfe(),
+            },
             seconds: self.seconds,
             submissions: now.submissions,
             maps: now.maps,
-            status_maps: 0,
+            status_maps: self.looks,
             bytes_up: now.bytes_up,
             bytes_down: now.bytes_down,
             seed: self.options.seed,
             noise_hash: format!("{:016x}", noise_hash(self.options.seed)),
+            adaptive: self.adaptive.clone(),
             notes: self.notes.clone(),
         }
     }

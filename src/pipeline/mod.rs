@@ -23,9 +23,9 @@ pub use error::{chain, PipelineError};
 pub use job::{Canceller, Job};
 pub use model::Model;
 pub use provenance::{Difference, Provenance};
-pub use report::{Progress, Report};
+pub use report::{Adaptive, Progress, Report};
 
-use crate::diffusion::sampler::Sampler;
+use crate::diffusion::sampler::{Sampler, SolverOptions};
 use crate::diffusion::{Rng, Spread};
 use crate::gpu::Gpu;
 use crate::graph::bind::WeightStore;
@@ -76,6 +76,8 @@ pub struct Sample {
     pub sigmas: Option<Vec<f64>>,
     /// DDIM's stochasticity, 0 to 1.
     pub eta: Option<f64>,
+    /// What solvers of differential equations are told.
+    pub solver: SolverOptions,
     /// What to draw.
     pub class: Class,
     /// The scale of classifier-free guidance; 1 is none.
@@ -100,6 +102,7 @@ impl Default for Sample {
             timesteps: None,
             sigmas: None,
             eta: None,
+            solver: SolverOptions::default(),
             class: Class::Auto,
             guidance_scale: 1.0,
             seed: 0,

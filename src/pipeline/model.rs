@@ -5,7 +5,7 @@ use super::{PipelineError, Sample, EMBEDDED};
 use crate::diffusion::guidance::Conditioning;
 use crate::diffusion::program::Program;
 use crate::diffusion::sampler::Context;
-use crate::diffusion::{Rng, SchedulerConfig};
+use crate::diffusion::{self, Rng, SchedulerConfig};
 use crate::engine::NetGraph;
 use crate::graph::{passes, Graph};
 use crate::models::{self, Description, Labels};
@@ -157,6 +157,10 @@ impl Model {
     /// # Errors
     /// Options that do not fit the model or each other.
     pub fn program(&self, options: &Sample) -> Result<Program, PipelineError> {
+        if let (true, Some(steps)) = (options.sampler.is_adaptive(), options.steps) {
+            let need = "this sampler chooses its steps itself: give --rtol and --atol in place of them";
+            return Err(diffusion::Error::option("steps", steps, need).into());
+        }
         let (config, steps) = options.steps_on(&self.scheduler)?;
         let conditioning = match self.about.labels {
             Labels::None => Conditioning::None,
@@ -167,6 +171,7 @@ impl Model {
             conditioning,
             guidance_scale: options.guidance_scale,
             eta: options.eta,
+            options: options.solver,
             single: true,
             ..Context::new(&config, self.about.sample, steps)
         };

@@ -1,6 +1,7 @@
 //! How images were made, to be kept beside them and to make them again.
 
 use super::{Class, Model, Sample};
+use crate::diffusion::sampler::{ErrorControl, Sampler, SolverOptions};
 use crate::diffusion::Rng;
 use crate::gpu::Gpu;
 use crate::kernels;
@@ -61,6 +62,9 @@ pub struct Provenance {
     pub rng: Option<String>,
     /// DDIM's stochasticity; null is the sampler's default.
     pub eta: Option<f64>,
+    /// What solvers of differential equations were told; nothing is all defaults.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub solver: SolverOptions,
     /// The class: a label, a name, `all` or `none`; null is what the model draws by itself.
     pub class: Option<Value>,
     /// The scale of classifier-free guidance; 1 is none.
@@ -105,6 +109,7 @@ impl Provenance {
             sigmas,
             rng,
             eta,
+            solver,
             class,
             guidance_scale,
             seed,
@@ -121,7 +126,7 @@ impl Provenance {
             driver: format!("{} {}", info.driver, info.driver_info).trim().into(),
             precision: "f32".into(),
             noise_hash: format!("{:016x}", noise_hash(*seed)),
-            batch_invariant: true,
+            batch_invariant: solver.error_control != ErrorControl::Batch,
             seed: *seed,
             first_index: *first_index,
             count: *count,
@@ -133,6 +138,7 @@ impl Provenance {
             sigmas: sigmas.clone(),
             rng: (*rng != Rng::default()).then(|| rng.name().into()),
             eta: *eta,
+            solver: *solver,
             class: match class {
                 Class::Auto => None,
                 Class::All => Some("all".into()),
@@ -162,18 +168,22 @@ impl Provenance {
                 }
             },
         };
+        let sampler: Sampler = self.sampler.parse()?;
         Ok(Sample {
             count: self.count,
             first_index: self.first_index,
-            batch: None,
-            sampler: self.sampler.parse()?,
+            // The batch has a part in the images where its errors decided.
+            batch: (!self.batch_invariant).then_some(self.batch),
+            sampler,
             // A list says how many there are.
-            steps: (self.timesteps.is_none() && self.sigmas.is_none()).then_some(self.steps),
+            steps: (self.timesteps.is_none() && self.sigmas.is_none() && !sampler.is_adaptive())
+                .then_some(self.steps),
             grid: self.grid.as_deref().map(str::parse).transpose()?,
             timesteps: self.timesteps.clone(),
             sigmas: self.sigmas.clone(),
             rng: self.rng.as_deref().map(str::parse).transpose()?.unwrap_or_default(),
             eta: self.eta,
+            solver: self.solver,
             class,
             guidance_scale: self.guidance_scale,
             seed: self.seed,
@@ -232,6 +242,10 @@ impl Provenance {
             .map(|(what, was, is, means)| Difference { what, was: short(was), is: short(is), means })
             .collect()
     }
+}
+
+fn is_default(options: &SolverOptions) -> bool {
+    *options == SolverOptions::default()
 }
 
 /// A hash by its first twelve digits.

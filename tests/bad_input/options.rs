@@ -107,3 +107,13 @@ fn models_and_samplers_that_are_not_there() {
     let ran = run(&["sample", "--model", "", "--out", "/tmp"]);
     ran.refused(&["no embedded model"]);
 }
+
+#[test]
+fn solvers_are_told_what_they_have_alone() {
+    tiny(&["--sampler", "rk45"], &["steps = 2", "--rtol and --atol"]);
+    tiny(&["--rtol", "1e-3"], &["rtol", "ddim has no rtol", "rk45"]);
+    tiny(&["--sampler", "pc", "--snr", "-1"], &["snr = -1", "positive"]);
+    tiny(&["--sampler", "rk4", "--error-control", "batch"], &["error-control", "rk4 has no", "rk45"]);
+    tiny(&["--sampler", "ancestral", "--probability-flow"], &["ancestral has no probability-flow"]);
+    tiny(&["--sampler", "pc", "--predictor", "ancestral", "--probability-flow"], &["has no flow"]);
+}

@@ -182,3 +182,34 @@ fn the_embedded_model_draws_with_guidance() {
     assert_eq!((json["model"].as_str(), json["nfe"].as_u64()), (Some("emoji32"), Some(4)));
     assert_eq!(size(&out), (2 * 34 + 2, 34 + 2));
 }
+
+#[test]
+fn an_adaptive_sampler_tells_what_it_did_and_can_be_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = Model::tiny().write(&dir.path().join("model"));
+    let out = dir.path().join("a.png");
+    let args = ["sample", "--model", arg(&model), "--count", "3", "--json", "--out", arg(&out)];
+    let options = ["--sampler", "rk45", "--rtol", "0.01", "--atol", "0.01", "--error-control", "batch"];
+    let ran = good(&[&args[..], &options].concat());
+    assert!(ran.stderr.contains("depends on its batch") && ran.stderr.contains("accepted"), "{}", ran.stderr);
+    let json: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let adaptive = &json["adaptive"];
+    let all =
+        |key: &str| adaptive[key].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).collect::<Vec<_>>();
+    let (accepted, rejected, nfe) = (all("accepted"), all("rejected"), all("nfe"));
+    assert!(nfe.len() == 3 && (0..3).all(|i| nfe[i] == 3 + 6 * (accepted[i] + rejected[i])), "{json}");
+    assert_eq!((adaptive["nfe_wasted"].as_u64(), json["nfe"].as_u64()), (Some(0), Some(nfe[0])));
+    assert_eq!(
+        (adaptive["error_control"].as_str(), json["batch_invariant"].as_bool()),
+        (Some("batch"), Some(false))
+    );
+    assert_eq!(json["solver"]["rtol"].as_f64(), Some(0.01));
+    let again = dir.path().join("b.png");
+    let ran = good(&["sample", "--like", arg(&out), "--out", arg(&again), "--json"]);
+    let like: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(pixels(&again), pixels(&out), "{like}");
+    let ran = good(&["explain", "rk45", "--rtol", "1e-3"]);
+    for part in ["Dormand", "until all done, at most 1000 times", "of out[now]"] {
+        assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
+    }
+}

@@ -100,6 +100,8 @@ def make_network(name):
 
 def sample_run(model, name, run, spec):
     scheduler_name, config, steps, kwargs = spec
+    if scheduler_name == "ScoreSdeVeScheduler":
+        return score_sde_run(model, name, run, spec)
     scheduler = getattr(diffusers, scheduler_name)(**config)
     custom_sigmas = isinstance(steps, list) and isinstance(steps[0], float)
     if isinstance(steps, list):
@@ -136,6 +138,49 @@ def sample_run(model, name, run, spec):
         about["sigmas" if custom_sigmas else "timesteps"] = steps
     if config.get("variance_type") == "learned":
         about["model_out"] = "the network's output, its second half replaced by 0.01 * |.|"
+    (folder / f"{run}.json").write_text(json.dumps(about, indent=1))
+
+
+def score_sde_run(model, name, run, spec):
+    """diffusers' ScoreSdeVePipeline: a state after each evaluation, the last one its mean."""
+    scheduler_name, config, steps, _ = spec
+    scheduler = getattr(diffusers, scheduler_name)(**config)
+    scheduler.set_timesteps(steps)
+    scheduler.set_sigmas(steps)
+    drawn, store = [], {}
+
+    def draw(shape, **_kwargs):
+        drawn.append(deterministic.normal(f"{name}/{run}/noise{len(drawn):02}", tuple(shape)))
+        return drawn[-1].clone()
+
+    sys.modules[type(scheduler).__module__].randn_tensor = draw
+    x = deterministic.normal(f"{name}/{run}/x_T", (BATCH, model.config.in_channels, *size(model.config))) * scheduler.init_noise_sigma
+    store["x_T"] = x.clone()
+    told = []
+
+    def evaluate(step):
+        nonlocal x
+        i = len(told)
+        told.append(sigma)
+        out = model(x, sigma * torch.ones(BATCH)).sample
+        store.update({f"model_in{i:02}": x.clone(), f"model_out{i:02}": out.contiguous()})
+        x = step(out)
+        store[f"state{i:02}"] = x.clone()
+
+    for k, t in enumerate(scheduler.timesteps):
+        sigma = scheduler.sigmas[k]
+        for _ in range(scheduler.config.correct_steps):
+            evaluate(lambda out: scheduler.step_correct(out, x).prev_sample)
+        last = k + 1 == len(scheduler.timesteps)
+        evaluate(lambda out: getattr(scheduler.step_pred(out, t, x), "prev_sample_mean" if last else "prev_sample"))
+    store["timesteps"] = torch.stack(told).to(torch.float32)
+    # The last draw has no part in the mean.
+    store.update({f"noise{i:02}": n for i, n in enumerate(drawn[:-1])})
+    assert all(torch.isfinite(v).all() for v in store.values()), run
+    folder = OUT / name / "samplers"
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.contiguous() for k, v in store.items()}, folder / f"{run}.safetensors")
+    about = {"scheduler": scheduler_name, "steps": steps, "step_kwargs": {}, "config": dict(scheduler.config)}
     (folder / f"{run}.json").write_text(json.dumps(about, indent=1))
 
 

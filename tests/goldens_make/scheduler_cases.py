@@ -51,6 +51,10 @@ RUNS = {
         "ddim_trained_betas": (DDIM, dict(trained_betas=[0.1, 0.2, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7], num_train_timesteps=8), 4, {}),
         "ddim_7_of_1000_eta": (DDIM, {}, 7, dict(eta=1.0)),
     },
+    # A network that is told sigma and gives the score.
+    "ncsnpp": {
+        "score_sde_ve": ("ScoreSdeVeScheduler", dict(sigma_max=50.0, correct_steps=2), 3, {}),
+    },
     # Solvers of differential equations: one network evaluation is a step.
     "solved": {
         "ddim_inverse": ("DDIMInverseScheduler", {}, 4, {}),

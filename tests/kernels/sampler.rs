@@ -4,6 +4,8 @@ use super::harness::{bits, compare, data, floats, twin, TOLERANCE};
 use proptest::prelude::*;
 use undiffuse::kernels::advance::{self, Advance};
 use undiffuse::kernels::fill::{self, Fill};
+use undiffuse::kernels::gate::{self, Gate, Mode};
+use undiffuse::kernels::mean::{self, Mean};
 use undiffuse::kernels::mix::{self, Mix, Term};
 use undiffuse::kernels::pointwise::{self, Function, Pointwise};
 use undiffuse::kernels::quantile::{self, Quantile};
@@ -114,7 +116,8 @@ fn select_copies_bits() {
 fn reduce_matches() {
     let s = (1usize..5, 1usize..2000, 0usize..3, 0u32..3, any::<u64>());
     twin(&[&reduce::KERNEL], 200, s, |t, caps, &(n, len, kind, slot, seed)| {
-        let sum = [Sum::Squares, Sum::Dot, Sum::Error { atol: 0.01, rtol: 0.05 }][kind];
+        let error = |greater| Sum::Error { atol: 0.01, rtol: 0.05, greater };
+        let sum = [Sum::Squares, Sum::Dot, error(false), error(true)][kind];
         let op = Reduce { n, len, slot, scale: 1.0 / len as f32, root: seed % 2 == 0 && kind != 1, sum };
         let srcs: Vec<Vec<f32>> = (0..[1, 2, 3][kind]).map(|i| data(seed ^ i, n * len)).collect();
         let mut arrays: Vec<_> = srcs.iter().map(|s| bits(s)).collect();
@@ -159,10 +162,10 @@ fn operand() -> impl Strategy<Value = Operand> {
 /// One operation, exactly as computed from the f32 values.
 #[test]
 fn scalar_matches() {
-    let s = (0usize..16, operand(), operand(), operand(), 0u32..5, 1usize..100, any::<u64>());
+    let s = (0usize..17, operand(), operand(), operand(), 0u32..5, 1usize..100, any::<u64>());
     twin(&[&scalar::KERNEL], 400, s, |t, caps, &(kind, a, b, c, dst, n, seed)| {
-        let pieces = [[0.5, 1.0, -0.25, 2.0], [3.25, -1.0, 0.0, 0.5], [2.75, 0.0, 1.0, 1.0]];
-        let table: Vec<f32> = [vec![9.0], cubic_table(-1.0, 0.75, &pieces)].concat();
+        let pieces: [[f64; 4]; 3] = [[0.5, 1.0, -0.25, 2.0], [3.25, -1.0, 0.0, 0.5], [2.75, 0.0, 1.0, 1.0]];
+        let table: Vec<f32> = [vec![9.0], cubic_table(&[-1.0, -0.25, 0.5, 1.25], &pieces)].concat();
         let ops = [
             Op::Move(a),
             Op::Add(a, b),
@@ -180,6 +183,7 @@ fn scalar_matches() {
             Op::Fma(a, b, c),
             Op::Table(a, 1),
             Op::LessEqual(a, b),
+            Op::Floor(a),
         ];
         let op = Scalar { ops: vec![(1, Op::Move(Operand::Const(0.0))), (dst, ops[kind])] };
         // Positive where a logarithm or a quotient looks.
@@ -226,5 +230,47 @@ fn fill_and_advance_match() {
         let good = good && floats(&arrays[0][at..][..n]) == slots[slot as usize * n..][..n];
         let outside = arrays[0].iter().enumerate().all(|(i, w)| (at..at + n).contains(&i) || *w == 0);
         (good && outside).then_some(()).ok_or_else(|| format!("{:?}", arrays[0]))
+    });
+}
+
+/// The batch's mean, for one image and for more than a workgroup has lanes.
+#[test]
+fn mean_matches() {
+    let s = (1usize..300, 0u32..4, 0u32..4, any::<u64>());
+    twin(&[&mean::KERNEL], 200, s, |t, caps, &(n, from, to, seed)| {
+        let op = Mean { n, from, to };
+        let slots = data(seed, 4 * n);
+        let mut arrays = vec![bits(&slots)];
+        t.run(&op.calls(caps, 0), &mut arrays)?;
+        let mut want = Reference::default();
+        for (i, v) in slots.iter().enumerate() {
+            let written = i / n == to as usize;
+            want.push(
+                if written { op.reference(&slots) } else { f64::from(*v) },
+                if written { 4.0 } else { 0.0 },
+            );
+        }
+        compare(&arrays[0], &want, 1e-6)
+    });
+}
+
+/// A loop's gate: every mode, open and shut, with images that are done and not.
+#[test]
+fn gate_matches() {
+    let s = (1usize..200, 0usize..3, 0u32..2, 0usize..130, 0usize..4, any::<u64>());
+    twin(&[&gate::KERNEL], 400, s, |t, caps, &(n, left, shut, count, mode, seed)| {
+        let mode = [Mode::Pass, Mode::Again, Mode::Enter, Mode::Leave][mode];
+        let op = Gate { n, slot: 1, places: count, mode };
+        let mut slots = vec![1.0f32; 3 * n];
+        (0..left).for_each(|i| slots[n + (seed as usize + 7 * i) % n] = if i == 0 { 0.0 } else { -0.0 });
+        let mut status = vec![shut, (seed % 900) as u32];
+        let places: Vec<u32> = (0..count as u32).flat_map(|i| [3 * i + 1, i % 7]).collect();
+        let mut parameters: Vec<u32> = (0..3 * count as u32 + 2).map(|i| 1000 + i).collect();
+        let mut arrays =
+            vec![bits(&slots), status.clone(), [places.clone(), vec![9, 9]].concat(), parameters.clone()];
+        t.run(&op.calls(caps, 0, 1, 2, 3), &mut arrays)?;
+        op.reference(&slots, &mut status, &places, &mut parameters);
+        let good = arrays[1] == status && arrays[3] == parameters && arrays[0] == bits(&slots);
+        good.then_some(()).ok_or_else(|| format!("{mode:?}: {:?} {:?}", arrays[1], arrays[3]))
     });
 }

@@ -4,9 +4,13 @@ use crate::model_folder::Model;
 use crate::open;
 use image::RgbImage;
 use std::time::Duration;
-use undiffuse::diffusion::sampler::Sampler;
+use undiffuse::diffusion::program::{Inputs, NetCall};
+use undiffuse::diffusion::sampler::{ErrorControl, Sampler, SolverOptions};
+use undiffuse::engine::evaluate;
 use undiffuse::gpu::Gpu;
+use undiffuse::kernels::noise;
 use undiffuse::pipeline::{Class, Pipeline, Sample};
+use undiffuse::shape::Shape;
 
 fn pipeline(gpu: &Gpu, model: &Model) -> Pipeline {
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -203,4 +207,175 @@ fn an_adopted_device_stays_the_applications() {
         mapped_at_creation: false,
     });
     assert_eq!(seen.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
+
+fn adaptive(sampler: Sampler, count: usize, batch: usize) -> Sample {
+    let (rtol, atol) = if sampler == Sampler::Rk45 { (1e-3, 1e-3) } else { (0.02, 0.0078) };
+    let solver = SolverOptions { rtol: Some(rtol), atol: Some(atol), ..Default::default() };
+    Sample { sampler, steps: None, solver, ..options(count, batch) }
+}
+
+#[test]
+fn adaptive_steps_are_decided_on_the_gpu() {
+    let gpu = open(false);
+    let pipeline = pipeline(&gpu, &Model::with_classes());
+    for sampler in [Sampler::Rk45, Sampler::DpmAdaptive] {
+        let mut wanted = None;
+        for (batch, budget) in [(3, 0), (1, 50), (2, 2), (3, 10_000)] {
+            let mut job = pipeline.sample(&adaptive(sampler, 3, batch)).unwrap();
+            let mut last = 0.0;
+            while let Some(p) = job.advance(Duration::from_millis(budget)).unwrap() {
+                assert!(p.fraction() >= last && p.fraction() <= 1.0, "{p:?} after {last}");
+                last = p.fraction();
+            }
+            let report = job.report();
+            let adaptive = report.adaptive.clone().unwrap();
+            assert_eq!(adaptive.accepted.len(), 3);
+            assert!(adaptive.accepted.iter().all(|&n| n > 1), "{adaptive:?}");
+            let pass = if sampler == Sampler::Rk45 { 6 } else { 3 };
+            let once = if sampler == Sampler::Rk45 { 3 } else { 1 };
+            for (i, nfe) in adaptive.nfe.iter().enumerate() {
+                assert_eq!(*nfe, once + pass * u64::from(adaptive.accepted[i] + adaptive.rejected[i]));
+            }
+            // Where nobody waits for anybody nothing is wasted.
+            let most = adaptive.nfe.iter().max().unwrap();
+            assert_eq!(report.nfe as u64, *most);
+            if batch == 1 {
+                assert_eq!(adaptive.nfe_wasted, 0);
+            }
+            if batch == 3 {
+                assert_eq!(adaptive.nfe_wasted, adaptive.nfe.iter().map(|n| most - n).sum::<u64>());
+            }
+            // The host looks once in four evaluations at most, and never in vain: what it sees
+            // is a chunk old, so two chunks more are all that it submits.
+            let evaluated = report.batches as u64 * (most + 2 * pass + 4);
+            assert!(report.status_maps <= evaluated / 4, "{report:?}");
+            assert_eq!(report.maps, report.batches as u64 + report.status_maps);
+            let what = format!("{sampler:?}, batch {batch}, budget {budget}");
+            let (pictures, nfe) = wanted.get_or_insert((job.images().unwrap(), adaptive.nfe.clone()));
+            assert_eq!(*nfe, adaptive.nfe, "{what}");
+            let differ = largest_difference(&job.images().unwrap(), pictures);
+            assert_eq!(differ, 0, "{what}");
+        }
+    }
+}
+
+#[test]
+fn errors_of_a_whole_batch() {
+    let gpu = open(false);
+    let pipeline = pipeline(&gpu, &Model::with_classes());
+    let mut o = adaptive(Sampler::Rk45, 3, 3);
+    o.solver.error_control = ErrorControl::Batch;
+    let mut job = pipeline.sample(&o).unwrap();
+    let images = job.images().unwrap();
+    let report = job.report();
+    let adaptive = report.adaptive.clone().unwrap();
+    assert!(adaptive.nfe.iter().all(|n| *n == adaptive.nfe[0]) && adaptive.nfe_wasted == 0, "{adaptive:?}");
+    assert!(report.notes.iter().any(|n| n.contains("depends on its batch")), "{report:?}");
+    let made = job.provenance();
+    assert!(!made.batch_invariant);
+    let again = made.options().unwrap();
+    assert_eq!((again.batch, again.solver, again.steps), (Some(3), o.solver, None));
+    assert!(pipeline.sample(&again).and_then(|mut job| job.images()).unwrap() == images);
+}
+
+#[test]
+fn adaptive_options_are_refused_in_words() {
+    let gpu = open(false);
+    let pipeline = pipeline(&gpu, &Model::tiny());
+    let refused = |o: &Sample| pipeline.sample(o).expect_err("refused").to_string();
+    let steps = Sample { steps: Some(9), ..adaptive(Sampler::Rk45, 1, 1) };
+    assert!(refused(&steps).contains("chooses its steps itself"));
+    let mut o = adaptive(Sampler::Ddim, 1, 1);
+    assert!(refused(&o).contains("ddim has no rtol"));
+    // More steps than there may be: an error that names the image, not a wrong picture.
+    o = adaptive(Sampler::Rk45, 2, 2);
+    o.first_index = 40;
+    (o.solver.rtol, o.solver.atol) = (Some(1e-7), Some(1e-7));
+    match pipeline.sample(&o).unwrap().images() {
+        Ok(_) => {}
+        Err(e) => assert!(e.to_string().contains("image 4") && e.to_string().contains("--rtol"), "{e}"),
+    }
+}
+
+#[test]
+fn continuous_samplers_draw_finite_images() {
+    let gpu = open(false);
+    let pipeline = pipeline(&gpu, &Model::with_classes());
+    let mut all = Vec::new();
+    for sampler in Sampler::all().filter(|s| s.is_continuous() && !s.is_adaptive()) {
+        let o = Sample { sampler, steps: Some(7), guidance_scale: 1.5, ..options(3, 3) };
+        let pictures = images(&pipeline, &o);
+        assert!(images(&pipeline, &Sample { batch: Some(2), ..o }) == pictures, "{sampler:?}");
+        all.push(pictures);
+    }
+    assert!(all.len() == 6 && (1..6).all(|i| all[i] != all[0]));
+}
+
+/// Steps of each image that the interpreter takes in f64, the network being evaluated in f32.
+fn interpreted(pipeline: &Pipeline, o: &Sample) -> Vec<u32> {
+    let program = pipeline.program(o).unwrap();
+    let net = pipeline.model().network();
+    let slot = |name: &str| program.find_slot(name).unwrap().0 as usize;
+    let (accepted, rejected) = (slot("accepted"), slot("rejected"));
+    let class = program.find_slot("class");
+    let mut counts = Vec::new();
+    for i in 0..o.count {
+        let index = o.first_index + i as u64;
+        let label = pipeline.model().label(&o.class, index).unwrap();
+        let slots = class.map(|slot| (slot, f64::from(label.unwrap()))).into_iter().collect();
+        let call = |call: NetCall<'_>| {
+            let x: Vec<f32> = call.inputs[0].iter().map(|v| *v as f32).collect();
+            let (time, label) = ([call.time as f32], [call.label.unwrap_or(0.0) as f32]);
+            let mut given = vec![(net.images[0].as_str(), &x[..])];
+            given.extend(net.time.as_deref().map(|name| (name, &time[..])));
+            given.extend(net.label.as_deref().map(|name| (name, &label[..])));
+            let out = evaluate(pipeline.gpu(), &net.graph, 1, &given, &[&net.output])?;
+            Ok(out[0].iter().map(|v| f64::from(*v)).collect())
+        };
+        let noise = |draw, shape: Shape| {
+            let mut out = vec![0f32; shape.len()];
+            noise::fill(o.seed, index, draw, &mut out);
+            out.into_iter().map(f64::from).collect()
+        };
+        let mut count = 0.0;
+        let inputs = Inputs { slots, ..Default::default() };
+        program.interpret(&inputs, call, noise, |s| count = s.slots[accepted] + s.slots[rejected]).unwrap();
+        counts.push(count as u32);
+    }
+    counts
+}
+
+fn same_steps(pipeline: &Pipeline, o: &Sample) {
+    let mut job = pipeline.sample(o).unwrap();
+    job.images().unwrap();
+    let adaptive = job.report().adaptive.unwrap();
+    let got: Vec<u32> = adaptive.accepted.iter().zip(&adaptive.rejected).map(|(a, r)| a + r).collect();
+    let want = interpreted(pipeline, o);
+    println!(
+        "{:?}: steps {got:?}, in f64 {want:?}, {} wasted of {:?}",
+        o.sampler, adaptive.nfe_wasted, adaptive.nfe
+    );
+    for (got, want) in got.iter().zip(&want) {
+        let bound = (0.05 * f64::from(*want)).max(2.0);
+        assert!((f64::from(*got) - f64::from(*want)).abs() <= bound, "{got} is not {want}");
+    }
+}
+
+#[test]
+fn adaptive_steps_are_those_of_f64() {
+    let gpu = open(false);
+    let pipeline = pipeline(&gpu, &Model::with_classes());
+    for sampler in [Sampler::Rk45, Sampler::DpmAdaptive, Sampler::DpmAdaptive12] {
+        same_steps(&pipeline, &adaptive(sampler, 2, 2));
+    }
+}
+
+#[test]
+#[ignore = "minutes"]
+#[cfg(feature = "emoji32")]
+fn adaptive_steps_of_the_embedded_model_are_those_of_f64() {
+    let count = std::env::var("UNDIFFUSE_IMAGES").ok().and_then(|n| n.parse().ok()).unwrap_or(16);
+    let pipeline = Pipeline::embedded(&open(false), "emoji32").unwrap();
+    same_steps(&pipeline, &Sample { sampler: Sampler::Rk45, steps: None, ..options(count, count) });
 }

@@ -5,7 +5,7 @@
 use crate::open;
 use undiffuse::diffusion::program::{
     Binary, Coef, Expr, Inputs, Instruction as I, Net, Output, Pointwise, Program, Reduce, Reg, Slot,
-    SlotInit, Step, Table, Term, Unary,
+    SlotInit, Step, Table, Term, Time, Unary,
 };
 use undiffuse::engine::{Batch, Executable, NetGraph, Outputs};
 use undiffuse::gpu::Gpu;
@@ -94,18 +94,13 @@ impl Maker {
         program.slot("t", SlotInit::Unset);
         program.slot("k", SlotInit::Const(0.75));
         program.slot("g", SlotInit::Input);
-        program.tables.push(Table {
-            name: "table".into(),
-            start: -0.5,
-            step: 0.25,
-            cubics: vec![[1.0, 0.5, -0.25, 0.125], [1.375, -1.0, 0.5, 2.0], [2.875, 0.0, 0.0, 1.0]],
-        });
-        program.tables.push(Table {
-            name: "second".into(),
-            start: 0.0,
-            step: 2.0,
-            cubics: vec![[3.0, -1.0, 0.0, 0.0]],
-        });
+        program.tables.push(Table::uniform(
+            "table",
+            -0.5,
+            0.25,
+            vec![[1.0, 0.5, -0.25, 0.125], [1.375, -1.0, 0.5, 2.0], [2.875, 0.0, 0.0, 1.0]],
+        ));
+        program.tables.push(Table::uniform("second", 0.0, 2.0, vec![[3.0, -1.0, 0.0, 0.0]]));
         Maker { program, shape, draw: 0 }
     }
 
@@ -136,20 +131,20 @@ impl Maker {
         program.validate().unwrap();
         let given: Vec<f32> = (0..N).map(|i| 0.5 + i as f32).collect();
         let mut wanted = vec![Vec::new(); program.steps.len()];
-        for (image, g) in given.iter().enumerate() {
-            let inputs = Inputs { slots: vec![(G, f64::from(*g))], ..Default::default() };
-            let noise = |draw, shape: Shape| {
-                let mut out = vec![0f32; shape.len()];
-                noise::fill(SEED, FIRST + image as u64, draw, &mut out);
-                out.into_iter().map(f64::from).collect()
-            };
-            let net = |call: undiffuse::diffusion::program::NetCall<'_>| {
-                Ok(net_f64(call.inputs[0], call.time, call.label.unwrap_or(0.0)))
-            };
-            let keep =
-                |s: &undiffuse::diffusion::program::Snapshot<'_>| wanted[s.step].push(s.registers.to_vec());
-            program.interpret(&inputs, net, noise, keep).unwrap();
-        }
+        let inputs: Vec<Inputs> =
+            given.iter().map(|g| Inputs { slots: vec![(G, f64::from(*g))], ..Default::default() }).collect();
+        let noise = |image, draw, shape: Shape| {
+            let mut out = vec![0f32; shape.len()];
+            noise::fill(SEED, FIRST + image as u64, draw, &mut out);
+            out.into_iter().map(f64::from).collect()
+        };
+        let net_f64 = |_, call: undiffuse::diffusion::program::NetCall<'_>| {
+            Ok(net_f64(call.inputs[0], call.time, call.label.unwrap_or(0.0)))
+        };
+        let keep = |_, s: &undiffuse::diffusion::program::Snapshot<'_>| {
+            wanted[s.step].push(s.registers.to_vec());
+        };
+        program.interpret_batch(&inputs, net_f64, noise, keep).unwrap();
         let (nets, store) = ([net], WeightStore::default());
         let exe = Executable::new(gpu, &program, &nets, N, Outputs::none(), &store, |_, _| {});
         let exe = pollster::block_on(exe).unwrap();
@@ -213,7 +208,7 @@ fn a_planted_error_is_noticed() {
     let shape = SHAPES[0];
     let mut m = Maker::new(shape);
     let outs = vec![Output { dst: B, channels: 0..shape.c }];
-    m.step("one", vec![I::Eval { net: 0, inputs: vec![A], time: 1.0, label: None, outs }]);
+    m.step("one", vec![I::Eval { net: 0, inputs: vec![A], time: 1.0.into(), label: None, outs }]);
     m.compare(&open(false), net(shape, false), |x, _, _| {
         let mut out = net_f64(shape, x, false);
         out[17] += 1e-3;
@@ -282,6 +277,8 @@ fn numbers_of_whole_registers() {
             m.step("dot with itself", vec![reduce(S, Reduce::Dot, vec![C, C])]);
             let error = Reduce::WeightedError { atol: x, rtol: 0.1 };
             m.step("error", vec![reduce(S, error, vec![A, B, C])]);
+            let greater = Reduce::GreaterError { atol: x, rtol: 0.1 };
+            m.step("greater error", vec![reduce(S, greater, vec![A, B, C])]);
             m.step("error of one", vec![reduce(S, error, vec![A, A, A])]);
             m.step("quantile", vec![reduce(T, Reduce::QuantileAbs(x), vec![D])]);
             // Dynamic thresholding, as the samplers do it.
@@ -309,7 +306,7 @@ fn arithmetic_of_slots() {
         let g = || Expr::Slot(G);
         for x in [0.75, 1.5] {
             let put = |expr: Expr| vec![I::Scalar { slot: S, expr }];
-            for f in [Unary::Neg, Unary::Abs, Unary::Sqrt, Unary::Exp, Unary::Log] {
+            for f in [Unary::Neg, Unary::Abs, Unary::Sqrt, Unary::Exp, Unary::Log, Unary::Floor] {
                 m.step(&format!("{f:?}"), put(g().unary(f)));
                 m.step(&format!("{f:?} of an expression"), put(g().binary(Binary::Mul, c(x)).unary(f)));
             }
@@ -328,6 +325,13 @@ fn arithmetic_of_slots() {
                 m.step(&format!("g {f:?} x"), put(g().binary(f, c(x))));
                 m.step(&format!("x {f:?} g"), put(c(x).binary(f, g())));
                 m.step(&format!("g {f:?} g"), put(g().binary(f, g())));
+            }
+            // What is not taken may be infinite.
+            let infinite = || c(1.0).binary(Binary::Div, g().binary(Binary::Sub, g()));
+            for above in [0.0, 1.0, 9.0] {
+                let less = || g().binary(Binary::Less, c(above));
+                m.step("select", put(less().select(g(), c(x))));
+                m.step("select of infinity", put(c(1.0).select(less(), infinite())));
             }
             let deep = (0..6).fold(g(), |e, i| {
                 let side = c(0.5 + f64::from(i)).binary(Binary::Sub, e.clone().binary(Binary::Mul, c(x)));
@@ -386,7 +390,7 @@ fn networks_and_ranges_of_their_channels() {
         let eval = |input, time, label, outs: Vec<(Reg, std::ops::Range<usize>)>| I::Eval {
             net: 0,
             inputs: vec![input],
-            time,
+            time: Time::from(time),
             label,
             outs: outs.into_iter().map(|(dst, channels)| Output { dst, channels }).collect(),
         };
@@ -414,4 +418,50 @@ fn networks_and_ranges_of_their_channels() {
         m.step("second half", vec![eval(A, 1.0, None, vec![(B, c..2 * c)])]);
         m.compare(&gpu, net(shape, true), |x, _, _| net_f64(shape, x, true));
     }
+}
+
+/// Each image goes on until its own number of passes is over; a pass more changes nothing
+/// ([`Executable::run_step`] runs one with the gate shut).
+#[test]
+fn loops_end_when_every_image_is_done() {
+    let gpu = open(false);
+    for shape in SHAPES {
+        for x in [0.5, 3.0] {
+            let mut m = Maker::new(shape);
+            let eval = |time: Time, dst| I::Eval {
+                net: 0,
+                inputs: vec![A],
+                time,
+                label: Some(G),
+                outs: vec![Output { dst, channels: 0..shape.c }],
+            };
+            let scalar = |slot, expr| I::Scalar { slot, expr };
+            m.step("before", vec![scalar(S, c(0.0)), scalar(T, c(0.0)), eval(c_time(2.0), B)]);
+            // Image i has g = i + 0.5: passes until t + 1 > 2 g. A network is told 1 + t.
+            let done = (Expr::Slot(G) * 2.0).binary(Binary::Less, Expr::Slot(T) + 1.0);
+            let body = vec![
+                scalar(S, (Expr::Slot(T) + 1.0) * x),
+                eval(Time::Slot(S), B),
+                scalar(T, Expr::Slot(T) + 1.0 - Expr::Slot(DONE)),
+                mix(C, vec![Term::new(0.5, B), times(T, 0.25, A)]),
+                eval(Time::Slot(T), D),
+                I::Scalar { slot: DONE, expr: done },
+                I::Scalar { slot: S, expr: Expr::Slot(T) },
+                I::Mean { slot: S, src: S },
+            ];
+            let start = I::Scalar { slot: DONE, expr: c(0.0) };
+            let repeat = I::Loop { body, until: DONE, at_most: 9 };
+            m.program.slot("done", SlotInit::Const(0.0));
+            // A network of the loop is also one of the steps around it: the gate must open.
+            m.step("loop", vec![start, repeat, eval(c_time(x), D), mix(A, vec![Term::new(1.0, D)])]);
+            m.step("after", vec![eval(c_time(3.0), B)]);
+            m.compare(&gpu, conditional(shape), |x, t, label| x.iter().map(|v| v / t + label).collect());
+        }
+    }
+}
+
+const DONE: Slot = Slot(4);
+
+fn c_time(t: f64) -> Time {
+    Time::Const(t)
 }

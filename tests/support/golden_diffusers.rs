@@ -6,7 +6,7 @@ use std::error::Error;
 use std::path::Path;
 use undiffuse::diffusion::guidance::Conditioning;
 use undiffuse::diffusion::program::{Coef, Instruction, Reg};
-use undiffuse::diffusion::sampler::{Churn, Context, Sampler};
+use undiffuse::diffusion::sampler::{Churn, Context, ErrorControl, Sampler, SolverOptions};
 use undiffuse::diffusion::timesteps::Steps;
 use undiffuse::diffusion::SchedulerConfig;
 use undiffuse::engine::{evaluate, Batch, Executable, NetGraph, Outputs};
@@ -189,6 +189,11 @@ fn sampler(gpu: &Gpu, case: &Path, file: &str) -> Result<Outcome> {
         clipped_output,
         churn,
         order,
+        // Norms of correctors are those of the whole batch there.
+        options: SolverOptions {
+            error_control: if kind == Sampler::Pc { ErrorControl::Batch } else { ErrorControl::PerImage },
+            ..Default::default()
+        },
         single: true,
         ..Context::new(&config, x.shape, steps)
     };

@@ -1,11 +1,12 @@
 //! `undiffuse explain`: a sampler's program, and where it comes from.
 
 use crate::grid_args::GridArgs;
+use crate::solver::Solver;
 use crate::Failure;
 use serde_json::json;
 use undiffuse::diffusion::guidance::Conditioning;
 use undiffuse::diffusion::program::{Program, Step};
-use undiffuse::diffusion::sampler::{Context, Sampler};
+use undiffuse::diffusion::sampler::{Context, Sampler, SolverOptions};
 use undiffuse::diffusion::SchedulerConfig;
 use undiffuse::pipeline::{Class, Model, Sample};
 use undiffuse::shape::Shape;
@@ -35,6 +36,8 @@ pub struct Args {
     /// DDIM's stochasticity, from 0 (none) to 1 (as DDPM)
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     eta: Option<f64>,
+    #[command(flatten)]
+    solver: Solver,
     /// Every step
     #[arg(long)]
     all: bool,
@@ -78,6 +81,7 @@ fn program(args: &Args) -> Result<(Program, String), Failure> {
         let options = Sample {
             sampler: args.sampler,
             eta: args.eta,
+            solver: args.solver.over(SolverOptions::default()),
             class: args.class.clone().unwrap_or_default(),
             guidance_scale: args.guidance_scale,
             ..Default::default()
@@ -111,6 +115,7 @@ fn program(args: &Args) -> Result<(Program, String), Failure> {
         conditioning,
         guidance_scale: args.guidance_scale,
         eta: args.eta,
+        options: args.solver.over(SolverOptions::default()),
         single: true,
         ..Context::new(&config, Shape::new(32, 32, 3), steps)
     };

@@ -18,6 +18,7 @@ mod like;
 mod output;
 mod progress;
 mod sample;
+mod solver;
 mod text;
 
 use clap::{Parser, Subcommand};

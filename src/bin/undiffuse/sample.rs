@@ -6,6 +6,7 @@ use crate::output::animation::Animation;
 use crate::output::png::{Text, MOST_ZOOM};
 use crate::output::{Kind, Output, Writer};
 use crate::progress::Progress;
+use crate::solver::Solver;
 use crate::Failure;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,9 @@ use std::time::Duration;
 use undiffuse::diffusion::sampler::Sampler;
 use undiffuse::diffusion::Rng;
 use undiffuse::gpu::{Gpu, Options};
-use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, PipelineError, Provenance, Sample};
+use undiffuse::pipeline::{
+    Adaptive, Class, Job, Model, Outputs, Pipeline, PipelineError, Provenance, Sample,
+};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -40,6 +43,8 @@ pub struct Args {
     /// DDIM's stochasticity, from 0 (none) to 1 (as DDPM)
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     eta: Option<f64>,
+    #[command(flatten)]
+    solver: Solver,
     /// A class by name or number, `all` for each in turn, `none` for the empty class [default: all]
     #[arg(long, value_name = "NAME|INDEX|all", allow_negative_numbers = true)]
     class: Option<Class>,
@@ -158,12 +163,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let report = job.report();
     let rate = report.images as f64 / report.seconds.max(1e-9);
+    let work = match &report.adaptive {
+        None => {
+            format!("{} steps of {}, {} network evaluations each", report.steps, report.sampler, report.nfe)
+        }
+        Some(adaptive) => format!("{}, {}", report.sampler, spoken(adaptive)),
+    };
     say!(
-        "{} image(s), {} steps of {}, {} network evaluations each: {:.2} s ({rate:.2} images/s) on {}",
+        "{} image(s), {work}: {:.2} s ({rate:.2} images/s) on {}",
         report.images,
-        report.steps,
-        report.sampler,
-        report.nfe,
         report.seconds,
         report.adapter
     );
@@ -175,6 +183,28 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What an adaptive sampler did, in a clause.
+fn spoken(adaptive: &Adaptive) -> String {
+    let range = |list: &mut dyn Iterator<Item = u64>| {
+        let (low, high) = list.fold((u64::MAX, 0), |(low, high), n| (low.min(n), high.max(n)));
+        if low >= high {
+            high.to_string()
+        } else {
+            format!("{low} to {high}")
+        }
+    };
+    let accepted = range(&mut adaptive.accepted.iter().map(|n| u64::from(*n)));
+    let rejected = range(&mut adaptive.rejected.iter().map(|n| u64::from(*n)));
+    let nfe = range(&mut adaptive.nfe.iter().copied());
+    let all = adaptive.nfe.iter().sum::<u64>() + adaptive.nfe_wasted;
+    let wasted = 100.0 * adaptive.nfe_wasted as f64 / all.max(1) as f64;
+    format!(
+        "rtol {}, atol {}, {accepted} steps accepted and {rejected} rejected, {nfe} network evaluations \
+         each, {wasted:.1} % more for images that were done",
+        adaptive.rtol, adaptive.atol
+    )
+}
+
 /// The options: what a flag says, else what the file of `--like` records, else the default.
 fn settle(args: &Args, like: Option<&mut Like>) -> Result<(Sample, u32), PipelineError> {
     let given = Sample { batch: args.batch, ..Sample::default() };
@@ -184,6 +214,7 @@ fn settle(args: &Args, like: Option<&mut Like>) -> Result<(Sample, u32), Pipelin
             first_index: args.first_index.unwrap_or(given.first_index),
             sampler: args.sampler.unwrap_or(given.sampler),
             eta: args.eta,
+            solver: args.solver.over(given.solver),
             class: args.class.clone().unwrap_or_default(),
             guidance_scale: args.guidance_scale.unwrap_or(given.guidance_scale),
             seed: args.seed.unwrap_or(given.seed),
@@ -203,15 +234,19 @@ fn settle(args: &Args, like: Option<&mut Like>) -> Result<(Sample, u32), Pipelin
         count: like.instead("count", args.count, made.count, usize::to_string),
         first_index: like.instead("first-index", args.first_index, made.first_index, u64::to_string),
         sampler,
-        steps: steps.steps,
+        // An adaptive sampler has no steps: those of another are none of its own.
+        steps: steps.steps.filter(|_| !sampler.is_adaptive() || args.grid.steps.is_some()),
         grid: steps.grid,
         timesteps: steps.timesteps,
         sigmas: steps.sigmas,
+        batch: args.batch.or(made.batch),
         // The recorded eta is the recorded sampler's.
         eta: match sampler == made.sampler {
             true => like.instead("eta", args.eta.map(Some), made.eta, maybe),
             false => args.eta,
         },
+        // So are the recorded solver options.
+        solver: args.solver.over(if sampler == made.sampler { made.solver } else { given.solver }),
         class: like.instead("class", args.class.clone(), made.class, class_name),
         guidance_scale: like.instead(
             "guidance-scale",

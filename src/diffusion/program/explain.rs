@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Binary, Coef, Expr, Instruction, Pointwise, Program, Reduce, Reg, Slot, SlotInit, Unary};
+use super::{Binary, Coef, Expr, Instruction, Pointwise, Program, Reduce, Reg, Slot, SlotInit, Time, Unary};
 
 /// Prints one instruction with the names of its program.
 pub struct Explain<'a> {
@@ -54,6 +54,7 @@ impl Explain<'_> {
                     Unary::Sqrt => "sqrt",
                     Unary::Exp => "exp",
                     Unary::Log => "log",
+                    Unary::Floor => "floor",
                 };
                 format!("{name}({})", self.expr(a))
             }
@@ -69,6 +70,10 @@ impl Explain<'_> {
                     Binary::Less => format!("({a} < {b})"),
                     Binary::LessEqual => format!("({a} <= {b})"),
                 }
+            }
+            Expr::Select(parts) => {
+                let [cond, a, b] = &**parts;
+                format!("if {} {{ {} }} else {{ {} }}", self.expr(cond), self.expr(a), self.expr(b))
             }
             Expr::Table { table, at } => {
                 let name =
@@ -88,7 +93,11 @@ impl fmt::Display for Explain<'_> {
                 };
                 let outs = outs.iter().map(out).collect::<Vec<_>>().join(", ");
                 let name = self.program.nets.get(*net).map_or(format!("net{net}?"), |n| n.name.clone());
-                write!(f, "{outs} = {name}({}; t = {}", self.regs(inputs), Number(*time))?;
+                let time = match time {
+                    Time::Const(time) => Number(*time).to_string(),
+                    Time::Slot(slot) => self.slot(*slot),
+                };
+                write!(f, "{outs} = {name}({}; t = {time}", self.regs(inputs))?;
                 match label {
                     Some(slot) => write!(f, ", label = {})", self.slot(*slot)),
                     None => write!(f, ")"),
@@ -126,6 +135,9 @@ impl fmt::Display for Explain<'_> {
                     Reduce::WeightedError { atol, rtol } => {
                         write!(f, "{slot} = weighted_error({srcs}; atol {atol}, rtol {rtol})")
                     }
+                    Reduce::GreaterError { atol, rtol } => {
+                        write!(f, "{slot} = greater_error({srcs}; atol {atol}, rtol {rtol})")
+                    }
                     Reduce::QuantileAbs(q) => write!(f, "{slot} = quantile_abs({srcs}; {q})"),
                 }
             }
@@ -134,13 +146,25 @@ impl fmt::Display for Explain<'_> {
                 let (cond, a, b) = (self.slot(*cond), self.reg(*a), self.reg(*b));
                 write!(f, "{} = if {cond} {{ {a} }} else {{ {b} }}", self.reg(*dst))
             }
+            Instruction::Mean { slot, src } => {
+                write!(f, "{} = mean of {} over the batch", self.slot(*slot), self.slot(*src))
+            }
+            Instruction::Loop { body, until, at_most } => {
+                write!(f, "until all {}, at most {at_most} times:", self.slot(*until))?;
+                body.iter().try_for_each(|i| write!(f, "\n        {}", self.program.explain(i)))
+            }
         }
     }
 }
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "program {}: {} steps, {} network evaluations", self.name, self.steps.len(), self.nfe())?;
+        let (steps, nfe, passes) = (self.steps.len(), self.nfe(), self.loop_nfe());
+        write!(f, "program {}: {steps} steps, {} network evaluations", self.name, nfe - passes)?;
+        match passes {
+            0 => writeln!(f)?,
+            passes => writeln!(f, " and {passes} in each pass of its loop")?,
+        }
         for register in &self.registers {
             let input = if register.input { ", given" } else { "" };
             writeln!(f, "  register {} {}{input}", register.name, register.shape)?;

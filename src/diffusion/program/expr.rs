@@ -1,6 +1,6 @@
-//! Arithmetic over slots, and tables of functions of time.
+//! Arithmetic over slots.
 
-use super::Slot;
+use super::{Slot, Table};
 
 /// An expression of one number per image.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -14,6 +14,9 @@ pub enum Expr {
     Unary(Unary, Box<Expr>),
     /// A function of two arguments.
     Binary(Binary, Box<Expr>, Box<Expr>),
+    /// The second where the first is not 0, else the third: what is not taken may be
+    /// infinite or NaN.
+    Select(Box<[Expr; 3]>),
     /// A table's value at an argument.
     Table {
         /// Which of the program's tables.
@@ -37,6 +40,8 @@ pub enum Unary {
     Exp,
     /// The natural logarithm.
     Log,
+    /// The greatest whole number that is not greater.
+    Floor,
 }
 
 /// Functions of two numbers.
@@ -72,6 +77,16 @@ impl Expr {
         Self::Binary(f, Box::new(self), Box::new(other))
     }
 
+    /// `a` where `self` is not 0, else `b`.
+    pub fn select(self, a: Expr, b: Expr) -> Self {
+        Self::Select(Box::new([self, a, b]))
+    }
+
+    /// A table's value at `self`.
+    pub fn table(self, table: usize) -> Self {
+        Self::Table { table, at: Box::new(self) }
+    }
+
     /// Calls `visit` on this expression and all below it, outermost and left first.
     pub fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Expr)) {
         visit(self);
@@ -82,6 +97,7 @@ impl Expr {
                 a.walk(visit);
                 b.walk(visit);
             }
+            Self::Select(parts) => parts.iter().for_each(|e| e.walk(visit)),
         }
     }
 
@@ -104,6 +120,11 @@ impl Expr {
             Self::Slot(slot) => slots.get(slot.0 as usize).copied().unwrap_or(f64::NAN),
             Self::Unary(f, a) => f.value(a.value(slots, tables)),
             Self::Binary(f, a, b) => f.value(a.value(slots, tables), b.value(slots, tables)),
+            Self::Select(parts) => {
+                let [cond, a, b] = &**parts;
+                let taken = if cond.value(slots, tables) != 0.0 { a } else { b };
+                taken.value(slots, tables)
+            }
             Self::Table { table, at } => {
                 let at = at.value(slots, tables);
                 tables.get(*table).map_or(f64::NAN, |t| t.value(at))
@@ -121,6 +142,7 @@ impl Unary {
             Self::Sqrt => a.max(0.0).sqrt(),
             Self::Exp => a.exp(),
             Self::Log => a.ln(),
+            Self::Floor => a.floor(),
         }
     }
 }
@@ -141,27 +163,28 @@ impl Binary {
     }
 }
 
-/// A function of one number as cubics over equal intervals, for times that are
-/// found on the GPU: in interval i, with `s = (at - start) / step - i`, the value
-/// is `c0 + s (c1 + s (c2 + s c3))`. Beyond its ends it has the ends' values.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Table {
-    /// For messages.
-    pub name: String,
-    /// The left end.
-    pub start: f64,
-    /// The length of an interval.
-    pub step: f64,
-    /// `[c0, c1, c2, c3]` of each interval.
-    pub cubics: Vec<[f64; 4]>,
+macro_rules! operator {
+    ($($name:ident, $method:ident, $binary:ident;)*) => {$(
+        impl<T: Into<Expr>> std::ops::$name<T> for Expr {
+            type Output = Expr;
+
+            fn $method(self, other: T) -> Expr {
+                self.binary(Binary::$binary, other.into())
+            }
+        }
+    )*};
 }
 
-impl Table {
-    /// The value at `at`; NaN for an empty table.
-    pub fn value(&self, at: f64) -> f64 {
-        let u = ((at - self.start) / self.step).clamp(0.0, self.cubics.len() as f64);
-        let i = u.floor().min(self.cubics.len().saturating_sub(1) as f64);
-        let s = u - i;
-        self.cubics.get(i as usize).map_or(f64::NAN, |c| c[0] + s * (c[1] + s * (c[2] + s * c[3])))
+operator! { Add, add, Add; Sub, sub, Sub; Mul, mul, Mul; Div, div, Div; }
+
+impl From<f64> for Expr {
+    fn from(c: f64) -> Self {
+        Self::Const(c)
+    }
+}
+
+impl From<Slot> for Expr {
+    fn from(slot: Slot) -> Self {
+        Self::Slot(slot)
     }
 }

@@ -99,8 +99,11 @@ pub enum Fault {
     #[error("register {0} is an output of this evaluation and also its input or another output")]
     Alias(String),
     /// A table that has no values.
-    #[error("table {0} is empty, or has numbers that are not finite, or a step that is not positive")]
+    #[error("table {0} is empty, or has numbers that are not finite, or knots that do not rise")]
     BadTable(String),
+    /// A loop in a loop, or a second one.
+    #[error("a program has one loop at most, and none in another")]
+    Loops,
     /// Nothing to do.
     #[error("the program has no steps")]
     NoSteps,

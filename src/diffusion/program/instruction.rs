@@ -9,7 +9,7 @@ pub const MAX_TERMS: usize = 4;
 
 /// One instruction. Elementwise ones may work in place (`dst` among the sources).
 ///
-/// To come: `Apply { dst, operator, src }` and `Loop { body, until, at_most }`.
+/// To come: `Apply { dst, operator, src }`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Instruction {
@@ -20,7 +20,7 @@ pub enum Instruction {
         /// Its image inputs.
         inputs: Vec<Reg>,
         /// What its time input gets.
-        time: f64,
+        time: Time,
         /// What its class input gets.
         label: Option<Slot>,
         /// Where parts of its output go; none may be an input.
@@ -78,6 +78,47 @@ pub enum Instruction {
         /// Taken where `cond` is 0.
         b: Reg,
     },
+    /// `slot` = the mean of `src` over the images of the batch, the same for each.
+    Mean {
+        /// The result.
+        slot: Slot,
+        /// What is averaged.
+        src: Slot,
+    },
+    /// Runs `body` again and again until `until` is not 0 for any image. An image
+    /// that is done takes part in further passes: its body must leave it as it is.
+    ///
+    /// At most one in a program, and none within another.
+    Loop {
+        /// What a pass does.
+        body: Vec<Instruction>,
+        /// Whether an image is done, written by the body.
+        until: Slot,
+        /// The most passes: a program that is not done then has failed.
+        at_most: u32,
+    },
+}
+
+/// What a network's time input gets.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[serde(untagged)]
+pub enum Time {
+    /// Known when the program is made.
+    Const(f64),
+    /// The slot's number, each image's own.
+    Slot(Slot),
+}
+
+impl From<f64> for Time {
+    fn from(t: f64) -> Self {
+        Self::Const(t)
+    }
+}
+
+impl From<Slot> for Time {
+    fn from(slot: Slot) -> Self {
+        Self::Slot(slot)
+    }
 }
 
 /// Where a range of a network's output channels goes.
@@ -169,6 +210,14 @@ pub enum Reduce {
         /// Relative tolerance.
         rtol: f64,
     },
+    /// `sqrt(mean((e / max(atol, rtol max(|a|, |b|)))^2))` of `[e, a, b]`: the error norm of
+    /// DPM-Solver (Lu et al. 2022, arXiv:2206.00927, algorithm 3).
+    GreaterError {
+        /// Absolute tolerance.
+        atol: f64,
+        /// Relative tolerance.
+        rtol: f64,
+    },
     /// The quantile q of |a|, linear between neighbours: with n sorted values,
     /// the one at rank `q (n - 1)`.
     QuantileAbs(f64),
@@ -180,7 +229,7 @@ impl Reduce {
         match self {
             Self::SumSquares | Self::QuantileAbs(_) => 1,
             Self::Dot => 2,
-            Self::WeightedError { .. } => 3,
+            Self::WeightedError { .. } | Self::GreaterError { .. } => 3,
         }
     }
 }
@@ -196,6 +245,16 @@ impl Instruction {
             Self::Reduce { .. } => "Reduce",
             Self::Scalar { .. } => "Scalar",
             Self::Select { .. } => "Select",
+            Self::Mean { .. } => "Mean",
+            Self::Loop { .. } => "Loop",
+        }
+    }
+
+    /// The instructions of a loop; none of any other kind.
+    pub fn body(&self) -> &[Instruction] {
+        match self {
+            Self::Loop { body, .. } => body,
+            _ => &[],
         }
     }
 
@@ -205,8 +264,9 @@ impl Instruction {
             Self::Eval { inputs, .. } => inputs.clone(),
             Self::Mix { terms, .. } => terms.iter().map(|t| t.src).collect(),
             Self::Pointwise { srcs, .. } | Self::Reduce { srcs, .. } => srcs.clone(),
-            Self::Noise { .. } | Self::Scalar { .. } => Vec::new(),
+            Self::Noise { .. } | Self::Scalar { .. } | Self::Mean { .. } => Vec::new(),
             Self::Select { a, b, .. } => vec![*a, *b],
+            Self::Loop { body, .. } => body.iter().flat_map(Self::reads).collect(),
         }
     }
 
@@ -218,14 +278,21 @@ impl Instruction {
             | Self::Pointwise { dst, .. }
             | Self::Noise { dst, .. }
             | Self::Select { dst, .. } => vec![*dst],
-            Self::Reduce { .. } | Self::Scalar { .. } => Vec::new(),
+            Self::Reduce { .. } | Self::Scalar { .. } | Self::Mean { .. } => Vec::new(),
+            Self::Loop { body, .. } => body.iter().flat_map(Self::writes).collect(),
         }
     }
 
     /// The slots read, in order.
     pub fn slots_read(&self) -> Vec<Slot> {
         match self {
-            Self::Eval { label, .. } => label.iter().copied().collect(),
+            Self::Eval { label, time, .. } => {
+                let time = match time {
+                    Time::Slot(slot) => Some(*slot),
+                    Time::Const(_) => None,
+                };
+                label.iter().copied().chain(time).collect()
+            }
             Self::Mix { terms, .. } => terms
                 .iter()
                 .filter_map(|t| match t.coef {
@@ -237,13 +304,17 @@ impl Instruction {
             Self::Pointwise { .. } | Self::Noise { .. } | Self::Reduce { .. } => Vec::new(),
             Self::Scalar { expr, .. } => expr.slots(),
             Self::Select { cond, .. } => vec![*cond],
+            Self::Mean { src, .. } => vec![*src],
+            Self::Loop { body, until, .. } => {
+                body.iter().flat_map(Self::slots_read).chain([*until]).collect()
+            }
         }
     }
 
-    /// The slot written.
+    /// The slot written; a loop's body writes its own.
     pub const fn slot_written(&self) -> Option<Slot> {
         match self {
-            Self::Reduce { slot, .. } | Self::Scalar { slot, .. } => Some(*slot),
+            Self::Reduce { slot, .. } | Self::Scalar { slot, .. } | Self::Mean { slot, .. } => Some(*slot),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
-//! The host's executor: a program in f64, one image at a time, with any closure
-//! as the network. Slow and obvious; the GPU is compared with it.
+//! The host's executor: a program in f64, with any closure as the network. Slow and
+//! obvious; the GPU is compared with it.
 
-use super::{Coef, Instruction, Place, Pointwise, Program, ProgramError, Reduce, Reg, Slot, SlotInit};
+use super::{Coef, Instruction, Place, Pointwise, Program, ProgramError, Reduce, Reg, Slot, SlotInit, Time};
 use crate::shape::Shape;
 
 /// An error of a network closure.
@@ -67,6 +67,14 @@ pub enum RunError {
         /// Why.
         source: NetError,
     },
+    /// A loop came to its last pass before every image was done.
+    #[error("{place}: not all images are done after {at_most} passes")]
+    NotDone {
+        /// Where.
+        place: Box<Place>,
+        /// The passes.
+        at_most: u32,
+    },
     /// A closure gave an array of the wrong length.
     #[error("{place}: {what} gave {has} numbers, but {needs} are needed")]
     Length {
@@ -82,10 +90,12 @@ pub enum RunError {
 }
 
 impl Program {
-    /// Runs the program for one image and returns its output register.
+    /// Runs the program on one image. `net` evaluates a network, `noise` gives the
+    /// numbers of a draw for a shape, `after` sees the state after each step.
+    /// Returns the output register.
     ///
-    /// `noise(draw, shape)` gives standard normal numbers; `after` sees the state
-    /// after each step. All arrays are flat `[h, w, c]`.
+    /// # Errors
+    /// A program that breaks a rule, inputs that do not fit, or a closure that fails.
     pub fn interpret(
         &self,
         inputs: &Inputs,
@@ -93,49 +103,57 @@ impl Program {
         mut noise: impl FnMut(u32, Shape) -> Vec<f64>,
         mut after: impl FnMut(&Snapshot<'_>),
     ) -> Result<Vec<f64>, RunError> {
+        let images = self.interpret_batch(
+            std::slice::from_ref(inputs),
+            |_, call| net(call),
+            |_, draw, shape| noise(draw, shape),
+            |_, snapshot| after(snapshot),
+        )?;
+        Ok(images.into_iter().next().unwrap_or_default())
+    }
+
+    /// Runs the program on a batch, in step: an image meets the others in
+    /// [`Instruction::Mean`] and in the end of a loop. The closures are also told which
+    /// image. Returns the output register of each.
+    ///
+    /// # Errors
+    /// As [`Program::interpret`].
+    pub fn interpret_batch(
+        &self,
+        inputs: &[Inputs],
+        mut net: impl FnMut(usize, NetCall<'_>) -> Result<Vec<f64>, NetError>,
+        mut noise: impl FnMut(usize, u32, Shape) -> Vec<f64>,
+        mut after: impl FnMut(usize, &Snapshot<'_>),
+    ) -> Result<Vec<Vec<f64>>, RunError> {
         self.validate()?;
-        let mut m = self.start(inputs)?;
+        let images = inputs.iter().map(|i| self.start(i)).collect::<Result<Vec<_>, _>>()?;
+        let mut batch = Batch { program: self, images, net: &mut net, noise: &mut noise };
         for (step, s) in self.steps.iter().enumerate() {
             for (index, instruction) in s.instructions.iter().enumerate() {
-                let length = |what, has, needs| RunError::Length {
-                    place: Box::new(self.place(step, index, instruction)),
-                    what,
-                    has,
-                    needs,
+                let place = |i: &Instruction| Box::new(self.place(step, index, i));
+                let Instruction::Loop { body, until, at_most } = instruction else {
+                    batch.run(instruction, &place)?;
+                    continue;
                 };
-                match instruction {
-                    Instruction::Eval { net: which, inputs, time, label, outs } => {
-                        let arrays: Vec<&[f64]> = inputs.iter().map(|r| m.reg(*r)).collect();
-                        let label = label.map(|slot| m.slots[slot.0 as usize]);
-                        let call = NetCall { net: *which, inputs: &arrays, time: *time, label };
-                        let out = net(call).map_err(|source| RunError::Net {
-                            place: Box::new(self.place(step, index, instruction)),
-                            source,
-                        })?;
-                        let shape = self.nets[*which].output;
-                        if out.len() != shape.len() {
-                            return Err(length("the network", out.len(), shape.len()));
-                        }
-                        for o in outs {
-                            let pixels = out.chunks_exact(shape.c);
-                            let part = pixels.flat_map(|p| &p[o.channels.clone()]).copied().collect();
-                            m.registers[o.dst.0 as usize] = part;
-                        }
+                let mut passes = 0;
+                loop {
+                    body.iter().try_for_each(|i| batch.run(i, &place))?;
+                    passes += 1;
+                    if batch.images.iter().all(|m| m.slot(*until) != 0.0) {
+                        break;
                     }
-                    Instruction::Noise { dst, draw } => {
-                        let shape = self.registers[dst.0 as usize].shape;
-                        let numbers = noise(*draw, shape);
-                        if numbers.len() != shape.len() {
-                            return Err(length("the noise", numbers.len(), shape.len()));
-                        }
-                        m.registers[dst.0 as usize] = numbers;
+                    if passes == *at_most {
+                        return Err(RunError::NotDone { place: place(instruction), at_most: *at_most });
                     }
-                    other => m.run(self, other),
                 }
             }
-            after(&Snapshot { step, label: &s.label, registers: &m.registers, slots: &m.slots });
+            for (i, m) in batch.images.iter().enumerate() {
+                let (registers, slots) = (&m.registers, &m.slots);
+                after(i, &Snapshot { step, label: &s.label, registers, slots });
+            }
         }
-        Ok(m.registers.swap_remove(self.output.0 as usize))
+        let output = self.output.0 as usize;
+        Ok(batch.images.into_iter().map(|mut m| m.registers.swap_remove(output)).collect())
     }
 
     fn start(&self, inputs: &Inputs) -> Result<Machine, RunError> {
@@ -169,6 +187,68 @@ impl Program {
     }
 }
 
+type NetFn<'a> = dyn FnMut(usize, NetCall<'_>) -> Result<Vec<f64>, NetError> + 'a;
+type NoiseFn<'a> = dyn FnMut(usize, u32, Shape) -> Vec<f64> + 'a;
+
+/// Images that go through a program in step.
+struct Batch<'a> {
+    program: &'a Program,
+    images: Vec<Machine>,
+    net: &'a mut NetFn<'a>,
+    noise: &'a mut NoiseFn<'a>,
+}
+
+impl Batch<'_> {
+    /// One instruction, on each image.
+    fn run(
+        &mut self,
+        instruction: &Instruction,
+        place: &dyn Fn(&Instruction) -> Box<Place>,
+    ) -> Result<(), RunError> {
+        let program = self.program;
+        if let Instruction::Mean { slot, src } = instruction {
+            let sum: f64 = self.images.iter().map(|m| m.slot(*src)).sum();
+            let mean = sum / self.images.len() as f64;
+            self.images.iter_mut().for_each(|m| m.slots[slot.0 as usize] = mean);
+            return Ok(());
+        }
+        let length = |what, has, needs| match has == needs {
+            true => Ok(()),
+            false => Err(RunError::Length { place: place(instruction), what, has, needs }),
+        };
+        for (i, m) in self.images.iter_mut().enumerate() {
+            match instruction {
+                Instruction::Eval { net: which, inputs, time, label, outs } => {
+                    let arrays: Vec<&[f64]> = inputs.iter().map(|r| m.reg(*r)).collect();
+                    let label = label.map(|slot| m.slot(slot));
+                    let time = match time {
+                        Time::Const(time) => *time,
+                        Time::Slot(slot) => m.slot(*slot),
+                    };
+                    let call = NetCall { net: *which, inputs: &arrays, time, label };
+                    let out = (self.net)(i, call)
+                        .map_err(|source| RunError::Net { place: place(instruction), source })?;
+                    let shape = program.nets[*which].output;
+                    length("the network", out.len(), shape.len())?;
+                    for o in outs {
+                        let pixels = out.chunks_exact(shape.c);
+                        let part = pixels.flat_map(|p| &p[o.channels.clone()]).copied().collect();
+                        m.registers[o.dst.0 as usize] = part;
+                    }
+                }
+                Instruction::Noise { dst, draw } => {
+                    let shape = program.registers[dst.0 as usize].shape;
+                    let numbers = (self.noise)(i, *draw, shape);
+                    length("the noise", numbers.len(), shape.len())?;
+                    m.registers[dst.0 as usize] = numbers;
+                }
+                other => m.run(program, other),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The state of one image.
 struct Machine {
     registers: Vec<Vec<f64>>,
@@ -187,7 +267,11 @@ impl Machine {
     /// Every kind that needs nothing from outside.
     fn run(&mut self, program: &Program, instruction: &Instruction) {
         match instruction {
-            Instruction::Eval { .. } | Instruction::Noise { .. } => {}
+            // These are the batch's.
+            Instruction::Eval { .. }
+            | Instruction::Noise { .. }
+            | Instruction::Mean { .. }
+            | Instruction::Loop { .. } => {}
             Instruction::Mix { dst, terms, clamp } => {
                 let mut sum = vec![0.0; program.registers[dst.0 as usize].shape.len()];
                 for term in terms {
@@ -242,6 +326,12 @@ impl Reduce {
             Self::WeightedError { atol, rtol } => {
                 let square =
                     |((e, a), b): ((&f64, &f64), &f64)| (e / (atol + rtol * a.abs().max(b.abs()))).powi(2);
+                let sum: f64 = a.iter().zip(srcs[1]).zip(srcs[2]).map(square).sum();
+                (sum / a.len() as f64).sqrt()
+            }
+            Self::GreaterError { atol, rtol } => {
+                let square =
+                    |((e, a), b): ((&f64, &f64), &f64)| (e / atol.max(rtol * a.abs().max(b.abs()))).powi(2);
                 let sum: f64 = a.iter().zip(srcs[1]).zip(srcs[2]).map(square).sum();
                 (sum / a.len() as f64).sqrt()
             }

@@ -3,7 +3,7 @@
 //! Steps of a sampler repeat the same instructions with other coefficients. An
 //! executor prepares each [`Structure`] once and reads the numbers from a table.
 
-use super::{Coef, Expr, Instruction, Pointwise, Reduce, Reg};
+use super::{Coef, Expr, Instruction, Pointwise, Reduce, Reg, Time};
 
 /// All of an instruction but its numbers: kind, registers, slots, channel
 /// ranges, functions, which coefficients are slots, whether there is a clamp.
@@ -21,13 +21,14 @@ impl Instruction {
     ///
     /// | kind | numbers |
     /// | --- | --- |
-    /// | `Eval` | time |
+    /// | `Eval` | time, where it is no slot |
     /// | `Mix` | per term: the constant of `Const` and `SlotTimes`, nothing for `Slot`; then lower and upper bound if it clamps |
     /// | `Pointwise` | scale and bias of `Exp` |
     /// | `Noise` | draw |
-    /// | `Reduce` | atol and rtol of `WeightedError`, q of `QuantileAbs` |
+    /// | `Reduce` | atol and rtol of errors, q of `QuantileAbs` |
     /// | `Scalar` | constants as [`Expr::walk`] meets them |
-    /// | `Select` | none |
+    /// | `Select`, `Mean` | none |
+    /// | `Loop` | those of its body |
     pub fn numbers(&self) -> Vec<f64> {
         self.split().1
     }
@@ -44,7 +45,10 @@ impl Instruction {
                 for out in outs {
                     t.extend([out.dst.0, out.channels.start as u32, out.channels.end as u32]);
                 }
-                n.push(*time);
+                match time {
+                    Time::Const(time) => n.push(*time),
+                    Time::Slot(slot) => t.push(slot.0),
+                }
             }
             Self::Mix { dst, terms, clamp } => {
                 t.extend([dst.0, terms.len() as u32, u32::from(clamp.is_some())]);
@@ -83,6 +87,7 @@ impl Instruction {
                     Reduce::Dot => (1, vec![]),
                     Reduce::WeightedError { atol, rtol } => (2, vec![atol, rtol]),
                     Reduce::QuantileAbs(q) => (3, vec![q]),
+                    Reduce::GreaterError { atol, rtol } => (4, vec![atol, rtol]),
                 };
                 t.extend([slot.0, tag]);
                 list(&mut t, srcs);
@@ -100,9 +105,19 @@ impl Instruction {
                     Expr::Unary(f, _) => t.extend([2, *f as u32]),
                     Expr::Binary(f, _, _) => t.extend([3, *f as u32]),
                     Expr::Table { table, .. } => t.extend([4, *table as u32]),
+                    Expr::Select(_) => t.extend([5, 0]),
                 });
             }
             Self::Select { dst, cond, a, b } => t.extend([dst.0, cond.0, a.0, b.0]),
+            Self::Mean { slot, src } => t.extend([slot.0, src.0]),
+            Self::Loop { body, until, at_most } => {
+                t.extend([until.0, *at_most, body.len() as u32]);
+                for (tokens, numbers) in body.iter().map(Self::split) {
+                    t.push(tokens.len() as u32);
+                    t.extend(tokens);
+                    n.extend(numbers);
+                }
+            }
         }
         (t, n)
     }
@@ -116,6 +131,8 @@ impl Instruction {
             Self::Reduce { .. } => 4,
             Self::Scalar { .. } => 5,
             Self::Select { .. } => 6,
+            Self::Mean { .. } => 7,
+            Self::Loop { .. } => 8,
         }
     }
 }

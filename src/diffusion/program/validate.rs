@@ -1,6 +1,6 @@
 //! The rules of a program, checked before anything runs.
 
-use super::{Coef, Expr, Fault, Instruction, Place, Pointwise, Program, ProgramError, Reduce, Reg};
+use super::{Coef, Expr, Fault, Instruction, Place, Pointwise, Program, ProgramError, Reduce, Reg, Time};
 use super::{Slot, SlotInit, MAX_TERMS};
 use crate::shape::Shape;
 
@@ -8,13 +8,14 @@ impl Program {
     /// Checks every rule: registers, slots, networks and tables exist; nothing is
     /// read before it is written (a register may be declared an input, a slot may
     /// be initialised); shapes agree; numbers are finite; ranges and bounds are in
-    /// order; the output is written.
+    /// order; the output is written; there is one loop at most, and it can end.
     pub fn validate(&self) -> Result<(), ProgramError> {
         let whole = |fault| ProgramError::Program { program: self.name.clone(), fault };
         self.check_declarations().map_err(whole)?;
         let mut state = Written {
             registers: self.registers.iter().map(|r| r.input).collect(),
             slots: self.slots.iter().map(|s| s.init != SlotInit::Unset).collect(),
+            loops: 0,
         };
         for (step, s) in self.steps.iter().enumerate() {
             for (index, instruction) in s.instructions.iter().enumerate() {
@@ -57,9 +58,7 @@ impl Program {
             }
         }
         for table in &self.tables {
-            let numbers = table.cubics.iter().flatten().chain([&table.start, &table.step]);
-            let good = numbers.copied().all(f64::is_finite) && table.step > 0.0 && !table.cubics.is_empty();
-            if !good {
+            if !table.is_good() {
                 return Err(Fault::BadTable(table.name.clone()));
             }
         }
@@ -67,6 +66,20 @@ impl Program {
     }
 
     fn check(&self, instruction: &Instruction, state: &mut Written) -> Result<(), Fault> {
+        if let Instruction::Loop { body, until, at_most } = instruction {
+            state.loops += 1;
+            if state.loops > 1 {
+                return Err(Fault::Loops);
+            }
+            if *at_most == 0 {
+                let need = "it must be at least 1";
+                return Err(Fault::Range { what: "at_most", value: 0.0, need });
+            }
+            body.iter().try_for_each(|i| self.check(i, state))?;
+            let written = body.iter().any(|i| i.slot_written() == Some(*until));
+            let info = self.slots.get(until.0 as usize).ok_or(Fault::NoSlot(until.0))?;
+            return if written { Ok(()) } else { Err(Fault::UnwrittenSlot(info.name.clone())) };
+        }
         for reg in instruction.reads() {
             self.check_read(reg, state)?;
         }
@@ -111,7 +124,9 @@ impl Program {
             Instruction::Eval { net, inputs, time, outs, .. } => {
                 let net = self.nets.get(*net).ok_or(Fault::NoNet(*net))?;
                 arity(inputs.len(), net.inputs.len())?;
-                finite(|| "time".into(), *time)?;
+                if let Time::Const(time) = time {
+                    finite(|| "time".into(), *time)?;
+                }
                 for (&reg, &shape) in inputs.iter().zip(&net.inputs) {
                     self.same_shape(reg, shape)?;
                 }
@@ -164,7 +179,7 @@ impl Program {
                     Reduce::QuantileAbs(q) if !(0.0..=1.0).contains(&q) => {
                         return Err(Fault::Range { what: "q", value: q, need: "it must lie in [0, 1]" });
                     }
-                    Reduce::WeightedError { atol, rtol } => {
+                    Reduce::WeightedError { atol, rtol } | Reduce::GreaterError { atol, rtol } => {
                         finite(|| "atol".into(), atol)?;
                         finite(|| "rtol".into(), rtol)?;
                         if atol <= 0.0 || rtol < 0.0 {
@@ -197,6 +212,7 @@ impl Program {
                 self.same_shape(*a, shape)?;
                 self.same_shape(*b, shape)
             }
+            Instruction::Mean { .. } | Instruction::Loop { .. } => Ok(()),
         }
     }
 }
@@ -205,6 +221,7 @@ impl Program {
 struct Written {
     registers: Vec<bool>,
     slots: Vec<bool>,
+    loops: usize,
 }
 
 fn finite(what: impl FnOnce() -> String, value: f64) -> Result<(), Fault> {

@@ -7,6 +7,8 @@
 //!
 //! To add a sampler: one file, its `mod`, and one row in `samplers!`.
 
+mod adaptive;
+pub mod ancestral;
 pub mod custom;
 pub mod ddim;
 pub mod ddim_inverse;
@@ -15,20 +17,32 @@ pub mod deis;
 mod denoise;
 pub mod dpm2;
 pub mod dpm2_a;
+pub mod dpm_adaptive;
 pub mod dpm_multistep;
 pub mod dpm_singlestep;
 pub mod draft;
 pub mod edm_dpm;
 pub mod edm_euler;
+mod equation;
 pub mod euler;
 pub mod euler_a;
+pub mod euler_maruyama;
 mod exponential;
+pub mod flow_heun;
 pub mod heun;
 pub mod lcm;
 pub mod lms;
+pub mod options;
+pub mod pc;
 pub mod pndm;
+pub mod reverse_diffusion;
+pub mod rk4;
+pub mod rk45;
 mod solve;
 pub mod unipc;
+mod view;
+
+pub use options::{Corrector, ErrorControl, Predictor, SolverOptions};
 
 pub use custom::Custom;
 pub use draft::Draft;
@@ -106,6 +120,15 @@ samplers! {
     EdmEuler, "edm_euler", edm_euler, "EDMEulerScheduler", 30, "Euler's method for models in EDM's parametrisation";
     EdmDpm, "edm_dpm", edm_dpm, "EDMDPMSolverMultistepScheduler", 20,
         "DPM-Solver++, multistep, for models in EDM's parametrisation";
+    EulerMaruyama, "euler_maruyama", euler_maruyama, "", 0, "the reverse SDE by Euler-Maruyama (Song et al. 2021)";
+    ReverseDiffusion, "reverse_diffusion", reverse_diffusion, "", 0, "the reversed chain of the forward SDE (Song et al. 2021)";
+    Ancestral, "ancestral", ancestral, "", 0, "the ancestral chain of a VP or VE model, by its score (Song et al. 2021)";
+    Pc, "pc", pc, "ScoreSdeVeScheduler", 0, "predictor and Langevin corrector (Song et al. 2021)";
+    Rk4, "rk4", rk4, "", 20, "Runge-Kutta of order 4 on the probability flow, four evaluations a step";
+    FlowHeun, "flow_heun", flow_heun, "", 30, "Heun's method on the probability flow in the model's time";
+    Rk45, "rk45", rk45, "", 1, "adaptive Dormand-Prince 5(4) on the probability flow: --rtol, --atol";
+    DpmAdaptive, "dpm_adaptive", dpm_adaptive, "", 1, "DPM-Solver-23 with adaptive steps (Lu et al. 2022): --rtol, --atol";
+    DpmAdaptive12, "dpm_adaptive_12", dpm_adaptive, "", 1, "DPM-Solver-12 with adaptive steps";
 }
 
 /// What is known of a sampler.
@@ -145,6 +168,24 @@ impl Sampler {
         }
     }
 
+    /// Whether it chooses its steps itself.
+    pub const fn is_adaptive(self) -> bool {
+        matches!(self, Self::Rk45 | Self::DpmAdaptive | Self::DpmAdaptive12)
+    }
+
+    /// Whether it solves a differential equation in continuous time ([`Continuous`](super::Continuous)).
+    pub const fn is_continuous(self) -> bool {
+        use Sampler::*;
+        self.is_adaptive()
+            || matches!(self, EulerMaruyama | ReverseDiffusion | Ancestral | Pc | Rk4 | FlowHeun)
+    }
+
+    /// Tolerances, given or the sampler's: relative and absolute.
+    pub fn tolerances(self, options: &SolverOptions) -> (f64, f64) {
+        let (rtol, atol) = if self == Self::Rk45 { rk45::TOLERANCES } else { dpm_adaptive::TOLERANCES };
+        (options.rtol.unwrap_or(rtol), options.atol.unwrap_or(atol))
+    }
+
     /// The sampler of a diffusers scheduler class (`_class_name`), if it is here.
     pub fn from_class_name(class: &str) -> Option<Self> {
         Self::all().find(|s| s.row().class == class && !class.is_empty())
@@ -153,6 +194,8 @@ impl Sampler {
     /// Whether it can spread its steps so.
     pub fn follows(self, spread: Spread) -> bool {
         match self {
+            // These have grids of their own.
+            sampler if sampler.is_continuous() => false,
             Self::Lcm => false,
             Self::EdmEuler | Self::EdmDpm => matches!(spread, Spread::Karras | Spread::Exponential),
             // These go by whole timesteps.
@@ -199,8 +242,46 @@ impl Sampler {
         if let (Some(order), false) = (context.order, self == Self::Lms) {
             return refuse("order", order.to_string(), "lms");
         }
+        self.check_solver_options(context)?;
         if context.churn.is_some() && !CHURN.contains(&self) {
             return refuse("s_churn", "given".into(), "euler");
+        }
+        Ok(())
+    }
+}
+
+impl Sampler {
+    /// Options of [`SolverOptions`], and models without betas.
+    fn check_solver_options(self, context: &Context<'_>) -> Result<(), Error> {
+        use Sampler::*;
+        let o = &context.options;
+        let predicts = matches!(self, EulerMaruyama | ReverseDiffusion | Pc);
+        let checks = [
+            ("rtol", o.rtol.is_some(), self.is_adaptive(), "rk45 or dpm_adaptive"),
+            ("atol", o.atol.is_some(), self.is_adaptive(), "rk45 or dpm_adaptive"),
+            (
+                "error-control",
+                o.error_control == ErrorControl::Batch,
+                self.is_adaptive() || self == Pc,
+                "rk45, dpm_adaptive or pc",
+            ),
+            ("predictor", o.predictor.is_some(), self == Pc, "pc"),
+            ("corrector", o.corrector.is_some(), self == Pc, "pc"),
+            ("snr", o.snr.is_some(), self == Pc, "pc"),
+            ("corrector-steps", o.corrector_steps.is_some(), self == Pc, "pc"),
+            ("probability-flow", o.probability_flow, predicts, "reverse_diffusion, euler_maruyama or pc"),
+        ];
+        for (option, given, taken, who) in checks {
+            if given && !taken {
+                let need = format!("{} has no {option}; leave it out or choose {who}", self.name());
+                return Err(Error::option(option, "given", need));
+            }
+        }
+        if context.config.continuous.is_some() && !self.is_continuous() {
+            let names: Vec<_> = Self::all().filter(|s| s.is_continuous()).map(Self::name).collect();
+            let need =
+                format!("the model was trained in continuous time; choose one of {}", names.join(", "));
+            return Err(Error::option("sampler", self.name(), need));
         }
         Ok(())
     }
@@ -245,6 +326,8 @@ pub struct Context<'a> {
     pub churn: Option<Churn>,
     /// The order of `lms` (`order` of diffusers' `step`); `None` is 4.
     pub order: Option<usize>,
+    /// What solvers in continuous time are told.
+    pub options: SolverOptions,
     /// Take alpha_bar rounded to f32, as diffusers does ([`Schedule::single`]).
     pub single: bool,
 }
@@ -263,6 +346,7 @@ impl<'a> Context<'a> {
             clipped_output: false,
             churn: None,
             order: None,
+            options: SolverOptions::default(),
             single: false,
         }
     }

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
+use super::super::program::Inputs;
 use super::super::program::{Coef, Instruction, Program};
-use super::super::sampler::{Churn, Context, Sampler};
+use super::super::sampler::{Churn, Context, ErrorControl, Sampler, SolverOptions};
 use super::super::timesteps::Steps;
 use super::super::SchedulerConfig;
 use crate::shape::Shape;
@@ -84,6 +85,11 @@ fn compare(path: &Path) -> Result<(Sampler, f64), String> {
         clipped_output: kwargs["use_clipped_model_output"].as_bool().unwrap_or(false),
         order: kwargs["order"].as_u64().map(|o| o as usize),
         churn,
+        // Norms of correctors are those of the whole batch there.
+        options: SolverOptions {
+            error_control: if sampler == Sampler::Pc { ErrorControl::Batch } else { ErrorControl::PerImage },
+            ..Default::default()
+        },
         single: true,
         ..Context::new(&config, Shape::new(*h, *w, *c), steps)
     };
@@ -94,8 +100,33 @@ fn compare(path: &Path) -> Result<(Sampler, f64), String> {
     }
     let scale = initial_scale(&program);
     let mut worst: f64 = 0.0;
+    let images = vec![Inputs::default(); *n];
+    let mut inputs = vec![Vec::new(); *n];
+    let mut states = vec![Vec::new(); *n];
+    let mut used = vec![0; *n];
+    program
+        .interpret_batch(
+            &images,
+            |n, asked| {
+                let call = inputs[n].len();
+                let told = times[call];
+                if (asked.time - told).abs() > 2e-3 * told.abs().max(1.0) {
+                    return Err(format!("call {call} is told t = {}, not {told}", asked.time).into());
+                }
+                inputs[n].push(asked.inputs[0].to_vec());
+                Ok(image(&tensors, &format!("model_out{call:02}"), n))
+            },
+            |n, draw, _| match draw {
+                0 => image(&tensors, "x_T", n).into_iter().map(|v| v / scale).collect(),
+                _ => {
+                    used[n] += 1;
+                    image(&tensors, &format!("noise{:02}", used[n] - 1), n)
+                }
+            },
+            |n, after| states[n].push(after.registers[program.output.0 as usize].clone()),
+        )
+        .map_err(|e| e.to_string())?;
     for n in 0..*n {
-        let (mut call, mut used) = (0, 0);
         let mut check = |name: String, got: &[f64]| {
             let want = image(&tensors, &name, n);
             let size = want.iter().fold(1.0, |a: f64, v| a.max(v.abs()));
@@ -106,31 +137,7 @@ fn compare(path: &Path) -> Result<(Sampler, f64), String> {
                 false => Err(format!("{name} of image {n} is off by {error:.1e}")),
             }
         };
-        let mut inputs = Vec::new();
-        let mut states = Vec::new();
-        program
-            .interpret(
-                &Default::default(),
-                |asked| {
-                    let told = times[call];
-                    if (asked.time - told).abs() > 2e-3 * told.abs().max(1.0) {
-                        return Err(format!("call {call} is told t = {}, not {told}", asked.time).into());
-                    }
-                    inputs.push(asked.inputs[0].to_vec());
-                    call += 1;
-                    Ok(image(&tensors, &format!("model_out{:02}", call - 1), n))
-                },
-                |draw, _| match draw {
-                    0 => image(&tensors, "x_T", n).into_iter().map(|v| v / scale).collect(),
-                    _ => {
-                        used += 1;
-                        image(&tensors, &format!("noise{:02}", used - 1), n)
-                    }
-                },
-                |after| states.push(after.registers[program.output.0 as usize].clone()),
-            )
-            .map_err(|e| e.to_string())?;
-        for (k, (input, state)) in inputs.iter().zip(&states).enumerate() {
+        for (k, (input, state)) in inputs[n].iter().zip(&states[n]).enumerate() {
             check(format!("model_in{k:02}"), input)?;
             check(format!("state{k:02}"), state)?;
         }

@@ -2,6 +2,7 @@
 //! validator against broken programs.
 
 mod analytic;
+mod continuous;
 mod custom;
 mod golden;
 mod options;

@@ -36,12 +36,7 @@ fn every_kind_computes_what_it_says() {
     let at = |v: f64| Expr::Table { table: 0, at: Box::new(Expr::Const(v)) };
     let run = |instructions: Vec<Instruction>| {
         let mut p = program(instructions);
-        p.tables.push(Table {
-            name: "alpha".into(),
-            start: 1.0,
-            step: 0.5,
-            cubics: vec![[1.0, 2.0, 3.0, 4.0], [10.0, 1.0, 0.0, 0.0]],
-        });
+        p.tables.push(Table::uniform("alpha", 1.0, 0.5, vec![[1.0, 2.0, 3.0, 4.0], [10.0, 1.0, 0.0, 0.0]]));
         let (mut slots, mut y) = (vec![], vec![]);
         p.interpret(
             &Default::default(),
@@ -123,10 +118,10 @@ fn a_thousand_steps_have_few_structures() {
 #[test]
 fn structure_and_numbers_separate() {
     let (x, y) = (Reg(0), Reg(1));
-    let eval = |time, label| Instruction::Eval {
+    let eval = |time: f64, label| Instruction::Eval {
         net: 0,
         inputs: vec![x],
-        time,
+        time: time.into(),
         label,
         outs: vec![Output { dst: y, channels: 0..1 }],
     };

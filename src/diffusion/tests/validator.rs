@@ -7,7 +7,13 @@ use crate::shape::Shape;
 #[test]
 fn the_validator_names_step_and_instruction() {
     let (x, y, wide, none) = (Reg(0), Reg(1), Reg(2), Reg(9));
-    let eval = |net, inputs, time, label, outs| Instruction::Eval { net, inputs, time, label, outs };
+    let eval = |net, inputs, time: f64, label, outs| Instruction::Eval {
+        net,
+        inputs,
+        time: time.into(),
+        label,
+        outs,
+    };
     let out = |dst, channels| Output { dst, channels };
     let clamped =
         |low, high| Instruction::Mix { dst: y, terms: vec![Term::new(1.0, x)], clamp: Some((low, high)) };
@@ -79,11 +85,8 @@ fn the_validator_checks_declarations() {
         (|p| p.slots[1].init = SlotInit::Const(f64::NAN), "slot one is NaN"),
         (|p| p.output = Reg(1), "register y is read before"),
         (|p| p.output = Reg(8), "no register 8"),
-        (
-            |p| p.tables.push(Table { name: "a".into(), start: 0.0, step: 0.0, cubics: vec![[0.0; 4]] }),
-            "table a",
-        ),
-        (|p| p.tables.push(Table { name: "a".into(), start: 0.0, step: 1.0, cubics: vec![] }), "table a"),
+        (|p| p.tables.push(Table::uniform("a", 0.0, 0.0, vec![[0.0; 4]])), "table a"),
+        (|p| p.tables.push(Table::uniform("a", 0.0, 1.0, vec![])), "table a"),
     ] {
         let mut p = good();
         change(&mut p);
