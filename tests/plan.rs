@@ -246,7 +246,8 @@ fn concatenation_becomes_addressing() {
         let y = g.input("y", Shape::new(5, 4, b)).unwrap();
         let both = g.concat(x, y).unwrap();
         let weight = |name: &str| param(&format!("{name}.weight"), &[c]);
-        let n = g.group_norm(both, 3, 1e-5, Some(&weight("n")), Some(&param("n.bias", &[c]))).unwrap();
+        let groups = if c % 2 == 0 { 2 } else { 3 };
+        let n = g.group_norm(both, groups, 1e-5, Some(&weight("n")), Some(&param("n.bias", &[c]))).unwrap();
         let n = g.act(n, Act::Silu).unwrap();
         let n = g.conv2d(n, &param("a", &[8, c, 3, 3]), Some(&param("a.bias", &[8])), 1, [1; 4]).unwrap();
         let s = g.conv2d(both, &param("b", &[8, c, 1, 1]), Some(&param("b.bias", &[8])), 1, [0; 4]).unwrap();

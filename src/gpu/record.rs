@@ -232,12 +232,17 @@ impl BoundDispatch {
         self.dispatch(pass, offset, part.groups);
     }
 
+    /// Records a dispatch of one group that does nothing.
+    pub fn record_idle(&self, parameters: &Parameters, pass: &mut wgpu::ComputePass<'_>) {
+        self.dispatch(pass, parameters.spare(SPARE - 1), 1);
+    }
+
     /// Records a dispatch that does nothing, if the kernel never ran before: then
     /// drivers that compile at the first dispatch have done so.
     pub fn warm(&self, parameters: &Parameters, pass: &mut wgpu::ComputePass<'_>) -> bool {
         let first = !self.kernel.warm.swap(true, Ordering::Relaxed);
         if first {
-            self.dispatch(pass, parameters.spare(SPARE - 1), 1);
+            self.record_idle(parameters, pass);
         }
         first
     }

@@ -191,6 +191,13 @@ impl BoundPlan {
         }
     }
 
+    /// Records as many dispatches as a segment has, none of which does anything.
+    pub fn record_idle(&self, segment: usize, pass: &mut wgpu::ComputePass<'_>) {
+        for d in &self.dispatches[self.segments[segment].clone()] {
+            d.record_idle(&self.parameters, pass);
+        }
+    }
+
     /// Records a part of a dispatch; each part of a submission has another `place`, 0 or 1.
     pub fn record_part(
         &self,
