@@ -6,29 +6,29 @@
 // output channel l, which are spread by subgroupBroadcast from constant lanes.
 // Each sum runs over taps, then input channels, in order, whatever the batch.
 //
-// x      [n, h, w, ci]
+// x      [n, h, w, ci], each pixel standing for 2^up x 2^up (nearest upsampling)
 // weight [co / (S OB)][kh kw][ci / 8][OB][S lanes][8], zero past ci and co
 // bias   [co], zero-padded to a multiple of S OB
-// temb   [n, co]  added to each pixel, where p.flags & 1
+// temb   [n, temb_stride]  channels from temb_at on added to each pixel, where p.flags & 1
 // res    [n, oh, ow, co]  added, where p.flags & 2
-// y      [n, oh, ow, co] = (x * weight + bias + temb + res) * scale
+// y      [n, oh, ow, co] = (x * weight + bias + temb + res) * scale, then SiLU where SILU is
 struct P {
   groups: u32, base: u32,
   n: u32, h: u32, w: u32, ci: u32, oh: u32, ow: u32, co: u32,
   kh: u32, kw: u32, stride: u32, pad_top: u32, pad_left: u32,
+  up: u32, temb_stride: u32, temb_at: u32,
   flags: u32, scale: f32,
 }
 #if IN8
 @group(0) @binding(0) var<storage, read> x: array<vec4<u64>>;
-@group(0) @binding(1) var<storage, read> weight: array<vec4<u64>>;
 #else
 #if IN4
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 #else
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 #endif
-@group(0) @binding(1) var<storage, read> weight: array<vec4f>;
 #endif
+#include "weights8.wgsl"
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 #if OUT8
 @group(0) @binding(3) var<storage, read> temb: array<vec4<u64>>;
@@ -47,20 +47,7 @@ struct P {
 #endif
 @group(0) @binding(6) var<uniform> p: P;
 #include "dispatch.wgsl"
-
-struct F8 { lo: vec4f, hi: vec4f }
-
-#if WIDE
-fn unpack(v: vec4<u64>) -> F8 {
-  let l = vec4u(u32(v.x), u32(v.x >> 32u), u32(v.y), u32(v.y >> 32u));
-  let h = vec4u(u32(v.z), u32(v.z >> 32u), u32(v.w), u32(v.w >> 32u));
-  return F8(bitcast<vec4f>(l), bitcast<vec4f>(h));
-}
-
-fn pair(a: f32, b: f32) -> u64 {
-  return u64(bitcast<u32>(a)) | (u64(bitcast<u32>(b)) << 32u);
-}
-#endif
+#include "silu.wgsl"
 
 // Eight channels from c of the pixel whose first number is at `at`.
 fn load_x(at: u32, c: u32, ok: bool) -> F8 {
@@ -81,14 +68,6 @@ fn load_x(at: u32, c: u32, ok: bool) -> F8 {
 #endfor
   return r;
 #endif
-#endif
-}
-
-fn load_w(i: u32) -> F8 {
-#if IN8
-  return unpack(weight[i]);
-#else
-  return F8(weight[2u * i], weight[2u * i + 1u]);
 #endif
 }
 
@@ -122,8 +101,8 @@ fn main(
 #for B PB
       let row{{B}} = top{{B}} + i32(ky);
       let col{{B}} = left{{B}} + i32(kx);
-      let ok{{B}} = in{{B}} && row{{B}} >= 0 && row{{B}} < i32(p.h) && col{{B}} >= 0 && col{{B}} < i32(p.w);
-      let at{{B}} = ((n{{B}} * p.h + u32(row{{B}})) * p.w + u32(col{{B}})) * p.ci;
+      let ok{{B}} = in{{B}} && row{{B}} >= 0 && row{{B}} < i32(p.h << p.up) && col{{B}} >= 0 && col{{B}} < i32(p.w << p.up);
+      let at{{B}} = ((n{{B}} * p.h + (u32(row{{B}}) >> p.up)) * p.w + (u32(col{{B}}) >> p.up)) * p.ci;
 #endfor
       for (var c = 0u; c < p.ci; c += 8u) {
 #for B PB
@@ -163,7 +142,7 @@ fn main(
 #for B PB
   if (in{{B}}) {
     let out = pix{{B}} * p.co + o;
-    let emb = n{{B}} * p.co + o;
+    let emb = n{{B}} * p.temb_stride + p.temb_at + o;
 #if OUT8
 #for G OB
     if (o + {{G * S}}u < p.co) {
@@ -181,8 +160,8 @@ fn main(
         lo += r.lo;
         hi += r.hi;
       }
-      lo *= p.scale;
-      hi *= p.scale;
+      lo = finish(lo * p.scale);
+      hi = finish(hi * p.scale);
       y[out / 8u + {{G}}u] = vec4<u64>(pair(lo.x, lo.y), pair(lo.z, lo.w), pair(hi.x, hi.y), pair(hi.z, hi.w));
     }
 #endfor
@@ -194,7 +173,7 @@ fn main(
         + vec4f(b{{Q * 4}}, b{{Q * 4 + 1}}, b{{Q * 4 + 2}}, b{{Q * 4 + 3}});
       if ((p.flags & 1u) != 0u) { v += temb[emb / 4u + {{Q}}u]; }
       if ((p.flags & 2u) != 0u) { v += res[out / 4u + {{Q}}u]; }
-      y[out / 4u + {{Q}}u] = v * p.scale;
+      y[out / 4u + {{Q}}u] = finish(v * p.scale);
     }
 #endfor
 #else
@@ -203,7 +182,7 @@ fn main(
       var v = a{{B}}_{{O}} + b{{O}};
       if ((p.flags & 1u) != 0u) { v += temb[emb + {{O}}u]; }
       if ((p.flags & 2u) != 0u) { v += res[out + {{O}}u]; }
-      y[out + {{O}}u] = v * p.scale;
+      y[out + {{O}}u] = finish(vec4f(v * p.scale)).x;
     }
 #endfor
 #endif

@@ -6,16 +6,17 @@
 // stays in it, and each 16-byte read feeds 8 or more multiply-adds.
 // Each sum runs over taps, then input channels, in order, whatever the batch.
 //
-// x      [n, h, w, ci]
+// x      [n, h, w, ci], each pixel standing for 2^up x 2^up (nearest upsampling)
 // weight [kh kw][ci][co padded to a multiple of 4]
 // bias   [co], zero-padded to a multiple of TN
-// temb   [n, co]  added to each pixel, where p.flags & 1
+// temb   [n, temb_stride]  channels from temb_at on added to each pixel, where p.flags & 1
 // res    [n, oh, ow, co]  added, where p.flags & 2
-// y      [n, oh, ow, co] = (x * weight + bias + temb + res) * scale
+// y      [n, oh, ow, co] = (x * weight + bias + temb + res) * scale, then SiLU where SILU is
 struct P {
   groups: u32, base: u32,
   n: u32, h: u32, w: u32, ci: u32, oh: u32, ow: u32, co: u32,
   kh: u32, kw: u32, stride: u32, pad_top: u32, pad_left: u32,
+  up: u32, temb_stride: u32, temb_at: u32,
   flags: u32, scale: f32,
 }
 #if VEC4
@@ -35,6 +36,7 @@ struct P {
 #endif
 @group(0) @binding(6) var<uniform> p: P;
 #include "dispatch.wgsl"
+#include "silu.wgsl"
 
 const TM: u32 = {{4 * LY * RM}}u;
 const TN: u32 = {{4 * LX * RN}}u;
@@ -58,13 +60,13 @@ fn load_x(at: u32, c: u32, ok: bool) -> vec4f {
 // Four channels from o on of a pixel.
 fn store(pixel: u32, o: u32, sum: vec4f) {
   let at = pixel * p.co + o;
-  let emb = pixel / (p.oh * p.ow) * p.co + o;
+  let emb = pixel / (p.oh * p.ow) * p.temb_stride + p.temb_at + o;
 #if VEC4
   if (o < p.co) {
     var v = sum + bias[o / 4u];
     if ((p.flags & 1u) != 0u) { v += temb[emb / 4u]; }
     if ((p.flags & 2u) != 0u) { v += res[at / 4u]; }
-    y[at / 4u] = v * p.scale;
+    y[at / 4u] = finish(v * p.scale);
   }
 #else
 #for Q 4
@@ -72,7 +74,7 @@ fn store(pixel: u32, o: u32, sum: vec4f) {
     var v = sum[{{Q}}] + bias[o + {{Q}}u];
     if ((p.flags & 1u) != 0u) { v += temb[emb + {{Q}}u]; }
     if ((p.flags & 2u) != 0u) { v += res[at + {{Q}}u]; }
-    y[at + {{Q}}u] = v * p.scale;
+    y[at + {{Q}}u] = finish(vec4f(v * p.scale)).x;
   }
 #endfor
 #endif
@@ -120,8 +122,8 @@ fn main(
 #for I XS
       let row{{I}} = top{{I}} + i32(ky);
       let col{{I}} = left{{I}} + i32(kx);
-      let ok{{I}} = in{{I}} && row{{I}} >= 0 && row{{I}} < i32(p.h) && col{{I}} >= 0 && col{{I}} < i32(p.w);
-      let at{{I}} = ((n{{I}} * p.h + u32(row{{I}})) * p.w + u32(col{{I}})) * p.ci;
+      let ok{{I}} = in{{I}} && row{{I}} >= 0 && row{{I}} < i32(p.h << p.up) && col{{I}} >= 0 && col{{I}} < i32(p.w << p.up);
+      let at{{I}} = ((n{{I}} * p.h + (u32(row{{I}}) >> p.up)) * p.w + (u32(col{{I}}) >> p.up)) * p.ci;
 #endfor
       let tap = (ky * p.kw + kx) * p.ci;
       for (var c = 0u; c < p.ci; c += 16u) {

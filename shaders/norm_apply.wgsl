@@ -1,8 +1,9 @@
-// Group norm, third step: y = act(x scale + shift) by image and channel.
+// Group norm, third step: y = act(x scale + shift) by image and channel. The normed
+// tensor may be several, channels after channels: a dispatch for each.
 #include "vector.wgsl"
 @group(0) @binding(0) var<storage, read> x: array<T>; // [n, pixels, c]
-@group(0) @binding(1) var<storage, read> coef: array<T>; // [n, 2, c]: scale, shift
-@group(0) @binding(2) var<storage, read_write> dst: array<T>; // [n, pixels, c]
+@group(0) @binding(1) var<storage, read> coef: array<T>; // [n, 2, all]: scale, shift
+@group(0) @binding(2) var<storage, read_write> dst: array<T>; // [n, pixels, all]
 struct P {
   groups: u32,
   base: u32,
@@ -10,6 +11,8 @@ struct P {
   pixels: u32,
   c: u32,
   blocks: u32, // of 8 pixels per image
+  all: u32, // channels of all tensors
+  at: u32, // the first one here
   alpha: f32,
 }
 @group(0) @binding(3) var<uniform> p: P;
@@ -29,12 +32,15 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
   let image = block / p.blocks;
   let begin = block % p.blocks * 8u;
   let end = min(begin + 8u, p.pixels);
-  let scale = coef[image * 2u * p.c + channel];
-  let shift = coef[(image * 2u + 1u) * p.c + channel];
+  let first = image * 2u * p.all + p.at + channel;
+  let scale = coef[first];
+  let shift = coef[first + p.all];
   var at = (image * p.pixels + begin) * p.c + channel;
+  var to = (image * p.pixels + begin) * p.all + p.at + channel;
   for (var k = begin; k < end; k++) {
     let v = fma(x[at], scale, shift);
-    dst[at] = select(activate(v, p.alpha), v, is_nan(v));
+    dst[to] = select(activate(v, p.alpha), v, is_nan(v));
     at += p.c;
+    to += p.all;
   }
 }

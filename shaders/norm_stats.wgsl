@@ -1,8 +1,9 @@
 // Group norm, first step: mean and sum of squared deviations of each channel over
 // a chunk of pixels, by sums shifted by the chunk's first pixel (stable, one pass).
+// The normed tensor may be several, channels after channels: a dispatch for each.
 #include "vector.wgsl"
 @group(0) @binding(0) var<storage, read> x: array<T>; // [n, pixels, c]
-@group(0) @binding(1) var<storage, read_write> part: array<T>; // [n, chunks, 2, c]: means, M2
+@group(0) @binding(1) var<storage, read_write> part: array<T>; // [n, chunks, 2, all]: means, M2
 struct P {
   groups: u32,
   base: u32,
@@ -11,6 +12,8 @@ struct P {
   c: u32,
   chunks: u32,
   chunk: u32, // pixels per chunk
+  all: u32, // channels of all tensors
+  at: u32, // the first one here
 }
 @group(0) @binding(2) var<uniform> p: P;
 #include "dispatch.wgsl"
@@ -38,6 +41,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
     at += p.c;
   }
   let mean = sum / f32(end - begin);
-  part[block * 2u * p.c + channel] = shift + mean;
-  part[(block * 2u + 1u) * p.c + channel] = max(squares - sum * mean, T());
+  let to = block * 2u * p.all + p.at + channel;
+  part[to] = shift + mean;
+  part[to + p.all] = max(squares - sum * mean, T());
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use undiffuse::engine::evaluate;
 use undiffuse::gpu::{Described, Gpu, Options, DESCRIBED};
 use undiffuse::graph::plan::{Buf, Target};
-use undiffuse::graph::report::plan;
+use undiffuse::graph::report::{live_set_bytes, plan};
 use undiffuse::graph::{passes, Act, Graph};
 use undiffuse::kernels::reflect::reflection;
 use undiffuse::kernels::Caps;
@@ -14,13 +14,23 @@ use undiffuse::models;
 use undiffuse::shape::Shape;
 use undiffuse::weights::{deterministic, Deterministic, Json, Param};
 
-const SWIFTSHADER: Caps = Caps { subgroup: Some(4), int64: false, stream: true };
+const SWIFTSHADER: Caps = Caps { subgroup: Some(4), int64: false, stream: true, images: true };
 
 fn network(case: &str) -> Graph {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/diffusers").join(case);
     let config = Json::read(&path.join("unet/config.json"), 1 << 20).unwrap();
     let mut graph = Graph::new();
     models::open(&config, None).unwrap().build(&Deterministic, &mut graph).unwrap();
+    graph
+}
+
+fn embedded() -> Graph {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/emoji32/unet/config.json");
+    let mut graph = Graph::new();
+    models::open(&Json::read(&path, 1 << 20).unwrap(), None)
+        .unwrap()
+        .build(&Deterministic, &mut graph)
+        .unwrap();
     graph
 }
 
@@ -171,4 +181,168 @@ fn each_pass_takes_what_it_is_for_and_nothing_else() {
     let b = evaluate(&gpu, &fused, 2, &inputs, &["output"]).unwrap();
     let worst = a[0].iter().zip(&b[0]).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
     assert!(worst < 2e-6, "{worst}");
+}
+
+/// Nothing is dispatched only to copy, concatenate, upsample, add or activate.
+#[test]
+fn every_dispatch_computes() {
+    for (name, graph) in [("ddpm_cifar10", network("ddpm_cifar10")), ("emoji32", embedded())] {
+        let graph = passes::run(&graph.without_taps());
+        for target in all() {
+            let adapter = target.name.clone();
+            for planned in plan(&graph, target, 4).unwrap().calls {
+                let kernel = planned.call.kernel.name;
+                let idle = ["copy_channels", "resample", "elementwise", "fill", "mix"].contains(&kernel);
+                assert!(!idle, "{name} on {adapter}: {kernel} for {}", planned.label);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_live_set_is_what_the_report_says() {
+    let graph = passes::run(&network("ddpm_cifar10").without_taps());
+    let plan = plan(&graph, described("lavapipe"), 16).unwrap();
+    let (live, arenas) = (live_set_bytes(&plan), plan.arena_bytes());
+    let ratio = arenas as f64 / live as f64;
+    println!("ddpm_cifar10, 16 images: {arenas} bytes for a live set of {live}: {ratio:.3}");
+    assert!(live > 16 * 32 * 32 * 128 * 4 * 2, "{live}");
+    assert!((1.0..1.05).contains(&ratio), "{arenas} bytes for a live set of {live}: {ratio:.2}");
+}
+
+/// Runs `graph` fused and unfused; returns the names of the fused ops.
+fn same_when_fused(graph: &Graph) -> Vec<&'static str> {
+    let gpu = Gpu::open(&Options::default()).unwrap();
+    let n = 3;
+    let values: Vec<(String, Vec<f32>)> = graph
+        .inputs()
+        .iter()
+        .map(|(name, t)| (name.clone(), deterministic::tensor(name, &[n * graph.shape(*t).len()])))
+        .collect();
+    let inputs: Vec<(&str, &[f32])> = values.iter().map(|(n, v)| (n.as_str(), &v[..])).collect();
+    let outputs: Vec<&str> = graph.outputs().iter().map(|(n, _)| n.as_str()).collect();
+    let fused = passes::run(graph);
+    let a = evaluate(&gpu, graph, n, &inputs, &outputs).unwrap();
+    let b = evaluate(&gpu, &fused, n, &inputs, &outputs).unwrap();
+    for (a, b) in a.iter().zip(&b) {
+        let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+        assert!(worst < 4e-6, "{worst}");
+        assert!(a.iter().any(|v| v.abs() > 0.05), "nothing came out");
+    }
+    fused.nodes().iter().map(|n| n.op.name()).collect()
+}
+
+fn param(name: &str, shape: &[usize]) -> Param {
+    Param::from_f32(name, shape, deterministic::tensor(name, shape)).unwrap()
+}
+
+#[test]
+fn concatenation_becomes_addressing() {
+    // Widths that vectors of eight, of four and single numbers suit.
+    for (a, b) in [(16, 8), (4, 12), (3, 6)] {
+        let c = a + b;
+        let mut g = Graph::new();
+        let x = g.input("x", Shape::new(5, 4, a)).unwrap();
+        let y = g.input("y", Shape::new(5, 4, b)).unwrap();
+        let both = g.concat(x, y).unwrap();
+        let weight = |name: &str| param(&format!("{name}.weight"), &[c]);
+        let groups = if c % 2 == 0 { 2 } else { 3 };
+        let n = g.group_norm(both, groups, 1e-5, Some(&weight("n")), Some(&param("n.bias", &[c]))).unwrap();
+        let n = g.act(n, Act::Silu).unwrap();
+        let n = g.conv2d(n, &param("a", &[8, c, 3, 3]), Some(&param("a.bias", &[8])), 1, [1; 4]).unwrap();
+        let s = g.conv2d(both, &param("b", &[8, c, 1, 1]), Some(&param("b.bias", &[8])), 1, [0; 4]).unwrap();
+        let sum = g.add(n, s).unwrap();
+        g.output("output", sum);
+        // Three in a row, and one that something else reads too.
+        let three = g.concat(both, x).unwrap();
+        let three = g.group_norm(three, 1, 1e-5, None, None).unwrap();
+        g.output("three", three);
+        let kept = g.concat(y, x).unwrap();
+        let kept = g.act(kept, Act::Relu).unwrap();
+        g.output("kept", kept);
+        let ops = same_when_fused(&g);
+        assert_eq!(ops.iter().filter(|o| **o == "concat").count(), 1, "{ops:?}");
+        assert_eq!(ops.iter().filter(|o| **o == "conv2d").count(), 3, "{ops:?}");
+        assert_eq!(ops.len(), 3 + 2 + 2, "{ops:?}");
+    }
+}
+
+#[test]
+fn upsampling_becomes_addressing() {
+    for c in [8, 12, 5] {
+        let mut g = Graph::new();
+        let x = g.input("x", Shape::new(3, 5, c)).unwrap();
+        let up = g.upsample_nearest(x, (6, 10)).unwrap();
+        let up = g.upsample_nearest(up, (12, 20)).unwrap();
+        let up = g.conv2d(up, &param("a", &[8, c, 3, 3]), None, 1, [1; 4]).unwrap();
+        g.output("output", up);
+        // Not a power of two, and not the same both ways.
+        let odd = g.upsample_nearest(x, (9, 15)).unwrap();
+        let odd = g.conv2d(odd, &param("b", &[4, c, 1, 1]), None, 1, [0; 4]).unwrap();
+        g.output("odd", odd);
+        let wide = g.upsample_nearest(x, (6, 5)).unwrap();
+        let wide = g.conv2d(wide, &param("c", &[4, c, 3, 3]), None, 2, [0, 1, 0, 1]).unwrap();
+        g.output("wide", wide);
+        let ops = same_when_fused(&g);
+        assert_eq!(ops, ["conv2d", "nearest", "conv2d", "nearest", "conv2d"]);
+    }
+}
+
+#[test]
+fn linear_maps_of_one_tensor_become_one() {
+    for c in [16, 12] {
+        let mut g = Graph::new();
+        let x = g.input("x", Shape::new(4, 3, c)).unwrap();
+        let t = g.input("t", Shape::vector(6)).unwrap();
+        let h = g.linear(t, &param("t1", &[16, 6]), Some(&param("t1.bias", &[16]))).unwrap();
+        let h = g.act(h, Act::Silu).unwrap();
+        let [q, k, v] = ["q", "k", "v"].map(|name| {
+            let bias = (name != "k").then(|| param(&format!("{name}.bias"), &[c]));
+            g.linear(x, &param(name, &[c, c]), bias.as_ref()).unwrap()
+        });
+        let mixed = g.attention(q, k, v, 2, 0.4).unwrap();
+        let mut y = mixed;
+        for i in 0..3 {
+            let wide = if i == 1 { 24 } else { 16 };
+            let y1 = g
+                .conv2d(
+                    y,
+                    &param(&format!("c{i}"), &[wide, if i == 0 { c } else { 16 }, 1, 1]),
+                    None,
+                    1,
+                    [0; 4],
+                )
+                .unwrap();
+            y = if i == 1 {
+                let e = g.linear(h, &param(&format!("e{i}"), &[48, 16]), None).unwrap();
+                let n = g.group_norm(y1, 4, 1e-5, None, None).unwrap();
+                let n = g.scale_shift(n, e).unwrap();
+                g.conv2d(n, &param("back", &[16, 24, 1, 1]), None, 1, [0; 4]).unwrap()
+            } else {
+                let e = g
+                    .linear(
+                        h,
+                        &param(&format!("e{i}"), &[16, 16]),
+                        Some(&param(&format!("e{i}.bias"), &[16])),
+                    )
+                    .unwrap();
+                g.add(y1, e).unwrap()
+            };
+        }
+        g.output("output", y);
+        let ops = same_when_fused(&g);
+        let linear = ops.iter().filter(|o| **o == "linear").count();
+        assert_eq!((linear, ops.len()), (3, 3 + 1 + 4 + 1), "{ops:?}");
+    }
+}
+
+#[test]
+fn factors_and_constants_are_folded() {
+    let mut g = Graph::new();
+    let x = g.input("x", Shape::new(4, 3, 6)).unwrap();
+    let y = g.affine(x, 2.0, -1.0).unwrap();
+    let y = g.affine(y, -0.5, 0.25).unwrap();
+    let y = g.affine(y, 3.0, 0.0).unwrap();
+    g.output("output", y);
+    assert_eq!(same_when_fused(&g), ["affine"]);
 }

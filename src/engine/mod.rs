@@ -16,6 +16,7 @@ mod numbers;
 mod output;
 mod outputs;
 mod pace;
+mod profile;
 mod repeat;
 mod run;
 
@@ -24,6 +25,7 @@ pub use evaluate::evaluate;
 pub use executable::{Batch, Executable};
 pub use output::{texture, Drawn, Kept, Source};
 pub use outputs::{image_bytes, tight, Outputs};
+pub use profile::{evaluate_again, profile, DispatchTime, Profile};
 pub use repeat::Passes;
 pub use run::{Run, Status, Turn};
 

@@ -46,7 +46,16 @@ pub fn caps(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Caps {
         subgroup: (fixed && features.contains(wgpu::Features::SUBGROUP)).then_some(info.subgroup_min_size),
         int64: features.contains(wgpu::Features::SHADER_INT64),
         stream: info.device_type == wgpu::DeviceType::Cpu,
+        images: info.device_type == wgpu::DeviceType::Cpu && !inserts(),
     }
+}
+
+/// Whether this processor inserts into a vector at a place known at run time.
+fn inserts() -> bool {
+    #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+    return std::arch::is_x86_feature_detected!("avx512f");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "x86")))]
+    return false;
 }
 
 fn backends(name: Option<&str>) -> Result<wgpu::Backends, GpuError> {

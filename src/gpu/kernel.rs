@@ -43,8 +43,22 @@ impl CompiledKernel {
         let mut entries: Vec<_> = reflection
             .storage
             .iter()
-            .map(|b| {
-                buffer(b.index, wgpu::BufferBindingType::Storage { read_only: !b.writable }, b.stride.into())
+            .map(|b| match b.image {
+                true => wgpu::BindGroupLayoutEntry {
+                    binding: b.index,
+                    visibility: wgpu::ShaderStages::COMPUTE,
+                    count: None,
+                    ty: wgpu::BindingType::Texture {
+                        sample_type: wgpu::TextureSampleType::Float { filterable: false },
+                        view_dimension: wgpu::TextureViewDimension::D2,
+                        multisampled: false,
+                    },
+                },
+                false => buffer(
+                    b.index,
+                    wgpu::BufferBindingType::Storage { read_only: !b.writable },
+                    b.stride.into(),
+                ),
             })
             .collect();
         let uniform = wgpu::BufferBindingType::Uniform;

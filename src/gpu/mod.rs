@@ -4,6 +4,7 @@
 mod adapters;
 mod described;
 mod error;
+mod image;
 mod kernel;
 mod memory;
 mod readback;
@@ -18,7 +19,7 @@ pub use error::GpuError;
 pub use kernel::CompiledKernel;
 pub use memory::Claim;
 pub use readback::Readback;
-pub use record::{BoundDispatch, Parameters, Part, Slice};
+pub use record::{BoundDispatch, Parameters, Part, Resource, Slice};
 pub use texture::{copy_layer, row_pitch};
 pub use ticket::Ticket;
 

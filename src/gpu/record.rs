@@ -16,6 +16,21 @@ pub struct Slice {
     pub size: u64,
 }
 
+/// What a binding takes.
+#[derive(Clone, Debug)]
+pub enum Resource {
+    /// Part of a buffer.
+    Buffer(Slice),
+    /// An image as [`Gpu::image`] makes it.
+    Image(wgpu::TextureView),
+}
+
+impl From<Slice> for Resource {
+    fn from(slice: Slice) -> Resource {
+        Resource::Buffer(slice)
+    }
+}
+
 /// A dispatch ready to be recorded any number of times, whole or in parts.
 #[derive(Debug)]
 pub struct BoundDispatch {
@@ -115,7 +130,11 @@ impl Gpu {
     /// # Errors
     /// A binding larger than the adapter allows, or a call that does not fit its
     /// kernel (a bug).
-    pub fn bind(&self, call: &Call<Slice>, parameters: &mut Parameters) -> Result<BoundDispatch, GpuError> {
+    pub fn bind<R: Clone + Into<Resource>>(
+        &self,
+        call: &Call<R>,
+        parameters: &mut Parameters,
+    ) -> Result<BoundDispatch, GpuError> {
         let kernel = self.kernel(call.kernel, call.variant)?;
         let name = format!("{}/{}", call.kernel.name, call.variant.name);
         let internal = |what: String| GpuError::Internal(format!("{name}: {what}"));
@@ -125,21 +144,33 @@ impl Gpu {
         let offset = parameters.push(align, &params);
 
         let max = self.limits().max_storage_buffer_binding_size;
-        let mut entries = Vec::with_capacity(kernel.reflection.storage.len() + 1);
+        let mut resources = Vec::with_capacity(kernel.reflection.storage.len());
         for b in &kernel.reflection.storage {
             let mut found = call.bindings.iter().filter(|(n, _)| *n == b.name);
-            let (Some((_, slice)), None) = (found.next(), found.next()) else {
+            let (Some((_, resource)), None) = (found.next(), found.next()) else {
                 return Err(internal(format!("binding `{}` is missing or given twice", b.name)));
             };
-            if slice.size > max {
+            let resource: Resource = resource.clone().into();
+            if matches!(resource, Resource::Image(_)) != b.image {
+                return Err(internal(format!("binding `{}` is of the other kind", b.name)));
+            }
+            if let Some(slice) = resource.slice().filter(|s| s.size > max) {
                 let what = format!("binding `{}` of {name}", b.name);
                 return Err(self.limit(&what, "max_storage_buffer_binding_size", slice.size, max));
             }
-            entries.push(wgpu::BindGroupEntry { binding: b.index, resource: binding(slice) });
+            resources.push((b.index, resource));
         }
         if call.bindings.len() != kernel.reflection.storage.len() {
             return Err(internal("a binding that the shader does not have".into()));
         }
+        fn entry((index, resource): &(u32, Resource)) -> wgpu::BindGroupEntry<'_> {
+            let resource = match resource {
+                Resource::Buffer(slice) => binding(slice),
+                Resource::Image(view) => wgpu::BindingResource::TextureView(view),
+            };
+            wgpu::BindGroupEntry { binding: *index, resource }
+        }
+        let mut entries: Vec<_> = resources.iter().map(entry).collect();
         let uniform = Slice {
             buffer: parameters.buffer.clone(),
             offset: 0,
@@ -161,6 +192,16 @@ impl Gpu {
     /// An encoder.
     pub fn encoder(&self) -> wgpu::CommandEncoder {
         self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("undiffuse") })
+    }
+}
+
+impl Resource {
+    /// The part of a buffer, where it is one.
+    pub fn slice(&self) -> Option<&Slice> {
+        match self {
+            Resource::Buffer(slice) => Some(slice),
+            Resource::Image(_) => None,
+        }
     }
 }
 
@@ -207,12 +248,17 @@ impl BoundDispatch {
         self.dispatch(pass, offset, part.groups);
     }
 
+    /// Records a dispatch of one group that does nothing.
+    pub fn record_idle(&self, parameters: &Parameters, pass: &mut wgpu::ComputePass<'_>) {
+        self.dispatch(pass, parameters.spare(SPARE - 1), 1);
+    }
+
     /// Records a dispatch that does nothing, if the kernel never ran before: then
     /// drivers that compile at the first dispatch have done so.
     pub fn warm(&self, parameters: &Parameters, pass: &mut wgpu::ComputePass<'_>) -> bool {
         let first = !self.kernel.warm.swap(true, Ordering::Relaxed);
         if first {
-            self.dispatch(pass, parameters.spare(SPARE - 1), 1);
+            self.record_idle(parameters, pass);
         }
         first
     }

@@ -2,16 +2,24 @@
 
 use super::plan::{Buf, Plan};
 use super::GraphError;
-use crate::gpu::{BoundDispatch, Claim, Gpu, Parameters, Part, Slice};
+use crate::gpu::{BoundDispatch, Claim, Gpu, Parameters, Part, Resource, Slice};
 use crate::kernels::Call;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// A weight on a device.
+#[derive(Debug)]
+struct Stored {
+    resource: Resource,
+    bytes: u64,
+    _claim: Claim,
+}
+
 /// Weights on a device, shared by all plans of a model.
 #[derive(Debug, Default)]
 pub struct WeightStore {
-    known: Mutex<HashMap<String, (Slice, Claim)>>,
+    known: Mutex<HashMap<String, Stored>>,
     /// Held while a weight is read and packed, so that no two threads do it twice.
     loading: Mutex<()>,
 }
@@ -19,11 +27,11 @@ pub struct WeightStore {
 impl WeightStore {
     /// Bytes of all weights in all layouts.
     pub fn bytes(&self) -> u64 {
-        lock(&self.known).values().map(|s| s.0.size).sum()
+        lock(&self.known).values().map(|s| s.bytes).sum()
     }
 
-    fn get(&self, key: &str) -> Option<Slice> {
-        lock(&self.known).get(key).map(|s| s.0.clone())
+    fn get(&self, key: &str) -> Option<Resource> {
+        lock(&self.known).get(key).map(|s| s.resource.clone())
     }
 }
 
@@ -75,15 +83,17 @@ impl Plan {
         for (i, w) in self.weights.into_iter().enumerate() {
             progress(i, total);
             gpu.breathe().await;
-            weights.push(upload(gpu, store, w.key, w.make)?);
+            weights.push(upload(gpu, store, w.key, w.image, w.make)?);
         }
-        let slice = |buf: Buf| match buf {
-            Buf::External(i) => externals[i as usize].clone(),
-            Buf::Weight(i) => weights[i as usize].clone(),
-            Buf::Virtual(i) => {
-                let place = self.layout.places[i as usize];
-                let size = self.blocks[i as usize].size;
-                Slice { buffer: arenas[place.buffer].clone(), offset: place.offset, size }
+        let resource = |buf: Buf| -> Resource {
+            match buf {
+                Buf::External(i) => externals[i as usize].clone().into(),
+                Buf::Weight(i) => weights[i as usize].clone(),
+                Buf::Virtual(i) => {
+                    let place = self.layout.places[i as usize];
+                    let size = self.blocks[i as usize].size;
+                    Slice { buffer: arenas[place.buffer].clone(), offset: place.offset, size }.into()
+                }
             }
         };
         let mut parameters = Parameters::new(gpu, self.calls.iter().map(|c| &c.call))?;
@@ -97,13 +107,14 @@ impl Plan {
             let call = Call {
                 kernel: c.kernel,
                 variant: c.variant,
-                bindings: c.bindings.into_iter().map(|(n, b)| (n, slice(b))).collect(),
+                bindings: c.bindings.into_iter().map(|(n, b)| (n, resource(b))).collect(),
                 params: c.params,
                 groups: c.groups,
             };
             dispatches.push(gpu.bind(&call, &mut parameters)?);
             labels.push(planned.label);
-            results.push(planned.result.map(|(b, len)| (slice(b), len)));
+            let slice = |(b, len)| resource(b).slice().map(|s| (s.clone(), len));
+            results.push(planned.result.and_then(slice));
         }
         parameters.upload(gpu);
         let plan = BoundPlan {
@@ -126,8 +137,9 @@ fn upload(
     gpu: &Gpu,
     store: &WeightStore,
     key: String,
+    image: bool,
     make: impl FnOnce() -> Result<Vec<u8>, GraphError>,
-) -> Result<Slice, GraphError> {
+) -> Result<Resource, GraphError> {
     if let Some(found) = store.get(&key) {
         return Ok(found);
     }
@@ -137,17 +149,24 @@ fn upload(
     }
     let mut bytes = make()?;
     bytes.resize(bytes.len().max(4).next_multiple_of(32), 0);
+    let what = format!("weight `{}`", key.split('@').next().unwrap_or(&key));
+    if image {
+        let claim = gpu.claim(&what, bytes.len() as u64)?;
+        let (view, size) = gpu.image(&what, &bytes)?;
+        lock(&store.known)
+            .insert(key, Stored { resource: Resource::Image(view.clone()), bytes: size, _claim: claim });
+        return Ok(Resource::Image(view));
+    }
     let (size, max) = (bytes.len() as u64, gpu.limits().max_storage_buffer_binding_size);
     if size > max {
-        let what = format!("weight `{}`", key.split('@').next().unwrap_or(&key));
         return Err(gpu.limit(&what, "max_storage_buffer_binding_size", size, max).into());
     }
-    let claim = gpu.claim(&format!("weight `{}`", key.split('@').next().unwrap_or(&key)), size)?;
+    let claim = gpu.claim(&what, size)?;
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
     let buffer = gpu.buffer(&key, bytes.len() as u64, usage)?;
     gpu.write(&buffer, 0, &bytes);
-    let slice = Slice { buffer, offset: 0, size: bytes.len() as u64 };
-    lock(&store.known).insert(key, (slice.clone(), claim));
+    let slice = Resource::from(Slice { buffer, offset: 0, size });
+    lock(&store.known).insert(key, Stored { resource: slice.clone(), bytes: size, _claim: claim });
     Ok(slice)
 }
 
@@ -169,6 +188,13 @@ impl BoundPlan {
     pub fn record(&self, segment: usize, pass: &mut wgpu::ComputePass<'_>) {
         for d in &self.dispatches[self.segments[segment].clone()] {
             d.record(pass);
+        }
+    }
+
+    /// Records as many dispatches as a segment has, none of which does anything.
+    pub fn record_idle(&self, segment: usize, pass: &mut wgpu::ComputePass<'_>) {
+        for d in &self.dispatches[self.segments[segment].clone()] {
+            d.record_idle(&self.parameters, pass);
         }
     }
 

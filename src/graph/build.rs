@@ -146,7 +146,7 @@ impl Graph {
     /// # Errors
     /// Shapes that do not fit, or channels that the heads do not divide.
     pub fn attention(&mut self, q: Tensor, k: Tensor, v: Tensor, heads: usize, scale: f64) -> Result<Tensor> {
-        self.push(Attention { heads, scale }, &[q, k, v])
+        self.push(Attention { heads, scale, joined: false }, &[q, k, v])
     }
 
     /// Sines and cosines of `scale * t * max_period^(-i / (dim/2 - freq_shift))`

@@ -33,7 +33,13 @@ pub struct Layout {
     pub places: Vec<Place>,
 }
 
-/// Places blocks, the largest first, each where it makes its buffer grow least.
+/// How many orders are tried, at most; fewer where there are many blocks.
+const TRIES: usize = 200;
+
+/// Places blocks, each where it makes its buffer grow least, in the order that needs
+/// the fewest bytes of some that are tried: first by size, by size and lifetime, by
+/// time; then the best of these again and again, each time with the block before all
+/// others that ends where the best placement's largest rise was.
 /// `apart` lists pairs that may not share a buffer. Offsets are multiples of `align`.
 pub fn place(blocks: &[Block], apart: &[(usize, usize)], align: u64, max_buffer: u64) -> Layout {
     let mut enemies = vec![Vec::new(); blocks.len()];
@@ -41,11 +47,65 @@ pub fn place(blocks: &[Block], apart: &[(usize, usize)], align: u64, max_buffer:
         enemies[a].push(b);
         enemies[b].push(a);
     }
-    let mut order: Vec<usize> = (0..blocks.len()).collect();
-    order.sort_by_key(|&i| (std::cmp::Reverse(blocks[i].size), i));
+    let try_order = |order: &[usize]| place_in(order, blocks, &enemies, align, max_buffer);
+    let total = |layout: &Layout| layout.buffers.iter().sum::<u64>();
+    let life = |i: usize| (blocks[i].last - blocks[i].first + 1) as u64;
+    let mut best: Option<(Vec<usize>, Layout)> = None;
+    for kind in 0..3 {
+        let mut order: Vec<usize> = (0..blocks.len()).collect();
+        order.sort_by_key(|&i| match kind {
+            0 => (u64::MAX - blocks[i].size, i),
+            1 => (u64::MAX - blocks[i].size.saturating_mul(life(i)), i),
+            _ => (blocks[i].first as u64, i),
+        });
+        let layout = try_order(&order);
+        if best.as_ref().is_none_or(|(_, b)| total(&layout) < total(b)) {
+            best = Some((order, layout));
+        }
+    }
+    let Some((mut order, mut layout)) = best else { return Layout::default() };
+    let live = (0..blocks.len()).map(|i| alive(blocks, blocks[i].first)).max().unwrap_or(0);
+    let tries = (20_000_000 / (blocks.len() * blocks.len()).max(1)).min(TRIES);
+    let (mut now, mut placed) = (order.clone(), layout.clone());
+    for turn in 0..tries {
+        if total(&layout) <= live {
+            break;
+        }
+        // Of the blocks that end where a buffer does, another one each turn.
+        let tops: Vec<usize> = (0..blocks.len())
+            .filter(|&i| {
+                let p = placed.places[i];
+                p.offset > 0 && p.offset + blocks[i].size == placed.buffers[p.buffer]
+            })
+            .collect();
+        let Some(&top) = tops.get(turn % tops.len().max(1)) else { break };
+        now.retain(|&i| i != top);
+        now.insert(0, top);
+        placed = try_order(&now);
+        if total(&placed) < total(&layout) {
+            (order, layout) = (now.clone(), placed.clone());
+        } else if turn % 16 == 15 {
+            (now, placed) = (order.clone(), layout.clone());
+        }
+    }
+    layout
+}
+
+/// Bytes alive at call `at`.
+fn alive(blocks: &[Block], at: usize) -> u64 {
+    blocks.iter().filter(|b| b.first <= at && at <= b.last).map(|b| b.size).sum()
+}
+
+fn place_in(
+    order: &[usize],
+    blocks: &[Block],
+    enemies: &[Vec<usize>],
+    align: u64,
+    max_buffer: u64,
+) -> Layout {
     let mut layout = Layout { buffers: Vec::new(), places: vec![Place::default(); blocks.len()] };
     let mut members: Vec<Vec<usize>> = Vec::new();
-    for i in order {
+    for &i in order {
         let block = blocks[i];
         let mut best: Option<(u64, Place)> = None;
         for (b, inside) in members.iter().enumerate() {

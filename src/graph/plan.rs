@@ -71,6 +71,8 @@ pub struct WeightUse {
     pub key: String,
     /// Bytes of its numbers in f32, before packing; `None` for a constant of our own.
     pub bytes: Option<u64>,
+    /// Whether kernels read it as an image.
+    pub image: bool,
     /// Reads and packs it.
     pub make: Make,
 }
@@ -185,15 +187,15 @@ impl Builder {
 
     /// A constant by its key; `make` runs when the plan is bound, unless the key is known.
     pub fn weight(&mut self, key: String, make: Make) -> Buf {
-        self.keyed(key, None, make)
+        self.keyed(key, None, false, make)
     }
 
     /// A weight or constant; `bytes` as in [`WeightUse`].
-    fn keyed(&mut self, key: String, bytes: Option<u64>, make: Make) -> Buf {
+    fn keyed(&mut self, key: String, bytes: Option<u64>, image: bool, make: Make) -> Buf {
         let next = self.weights.len() as u32;
         let id = *self.keys.entry(key.clone()).or_insert(next);
         if id == next {
-            self.weights.push(WeightUse { key, bytes, make });
+            self.weights.push(WeightUse { key, bytes, image, make });
         }
         Buf::Weight(id)
     }
@@ -343,7 +345,7 @@ impl Lower<'_> {
     }
 
     /// A weight packed by `pack`; `layout` names the packing, so that equal
-    /// layouts of one weight are made once.
+    /// layouts of one weight are made once. `image`: for a binding that is one.
     ///
     /// # Errors
     /// None here: reading happens when the plan is bound.
@@ -351,13 +353,14 @@ impl Lower<'_> {
         &mut self,
         param: &Param,
         layout: &str,
+        image: bool,
         pack: impl FnOnce(Vec<f32>) -> Vec<f32> + Send + 'static,
     ) -> Result<Buf, GraphError> {
         let param = param.clone();
         let key = format!("{}@{layout}", param.name());
         let bytes = param.count() as u64 * 4;
         let make = move || Ok(bytemuck::cast_slice(&pack(param.to_f32()?)).to_vec());
-        Ok(self.builder.keyed(key, Some(bytes), Box::new(make)))
+        Ok(self.builder.keyed(key, Some(bytes), image, Box::new(make)))
     }
 
     /// Numbers of our own, by a key that says what they are.

@@ -189,6 +189,13 @@ pub fn plan(graph: &Graph, target: Target, n: usize) -> Result<Plan, GraphError>
     builder.finish()
 }
 
+/// The most bytes of intermediates that are alive at a dispatch: inputs, outputs and
+/// scratch of it, and whatever waits to be read. No placement needs less.
+pub fn live_set_bytes(plan: &Plan) -> u64 {
+    let alive = |i| plan.blocks.iter().filter(move |b| b.first <= i && i <= b.last);
+    (0..plan.calls.len()).map(|i| alive(i).map(|b| b.size).sum()).max().unwrap_or(0)
+}
+
 impl Report {
     /// Plans `graph` for `n` images on `target`.
     ///

@@ -26,8 +26,8 @@ pub static SMALL: Kernel = Kernel {
     name: "attention_small",
     source: include_str!("../../shaders/attention_small.wgsl"),
     variants: &[
-        variant("sg8_8", &[("VEC4", 1), ("D", 2)], SUBGROUP),
-        variant("sg8_16", &[("VEC4", 1), ("D", 4)], SUBGROUP),
+        variant("sg8_8", &[("VEC4", 1), ("D", 2), ("QB", 4)], SUBGROUP),
+        variant("sg8_16", &[("VEC4", 1), ("D", 4), ("QB", 2)], SUBGROUP),
     ],
 };
 
@@ -93,9 +93,10 @@ impl Attention {
         let rows = self.n * self.heads;
         let (kernel, variant, tile, chunks): (&'static Kernel, _, _, _) =
             if stream && matches!(self.d, 8 | 16) {
-                (&SMALL, SMALL.pick(caps, |v| v.get("D") as usize * 4 == self.d), 8, 1)
+                let pick = SMALL.pick(caps, |v| v.get("D") as usize * 4 == self.d);
+                (&SMALL, pick, 8 * pick.map_or(1, |v| v.get("QB") as usize), 1)
             } else if stream {
-                (&STREAM, STREAM.pick(caps, |_| true), 8, 1)
+                (&STREAM, STREAM.pick(caps, |_| true), 16, 1)
             } else {
                 let j = if self.d <= 64 { 1 } else { 4 };
                 let pick = TILE.pick(caps, |v| v.get("VEC4") == u32::from(vec4) && v.get("J") == j);

@@ -1,12 +1,16 @@
 //! Convolution of any kernel size, stride and padding, and with it the linear
 //! layer (1 x 1), in both families.
 
+use super::activation::Activation;
 use super::{Call, Caps, Kernel, Needs, Reference, Variant};
 
 /// A tile variant: vector width of input and output, lanes in x and y, vectors of
 /// four pixels and of four output channels of a lane.
 macro_rules! tile {
     ($name:literal, width $w:literal, lanes $lx:literal, $ly:literal, rm $rm:literal, rn $rn:literal) => {
+        tile!($name, width $w, lanes $lx, $ly, rm $rm, rn $rn, silu 0)
+    };
+    ($name:literal, width $w:literal, lanes $lx:literal, $ly:literal, rm $rm:literal, rn $rn:literal, silu $act:literal) => {
         Variant {
             name: $name,
             defines: &[
@@ -21,6 +25,7 @@ macro_rules! tile {
                 ("STEP", $lx * $ly / 4),
                 ("XS", 16 * $rm / $lx),
                 ("WS", 16 * $rn / $ly),
+                ("SILU", $act),
             ],
             needs: Needs::NONE,
         }
@@ -38,13 +43,19 @@ pub static TILE: Kernel = Kernel {
         tile!("128x64", width 1, lanes 16, 16, rm 2, rn 1),
         tile!("64x64", width 1, lanes 16, 16, rm 1, rn 1),
         tile!("32x32", width 1, lanes 8, 8, rm 1, rn 1),
+        tile!("32x32_vec4_silu", width 4, lanes 8, 8, rm 1, rn 1, silu 1),
+        tile!("32x32_silu", width 1, lanes 8, 8, rm 1, rn 1, silu 1),
     ],
 };
 
 /// A stream variant: vector widths of input and output, output channels and
-/// pixels of a lane, lanes.
+/// pixels of a lane, lanes, then whether weights are in an image and SiLU comes last.
 macro_rules! stream {
     ($name:literal, in $i:literal, out $o:literal, ob $ob:literal, pb $pb:literal, s $s:literal) => {
+        stream!($name, in $i, out $o, ob $ob, pb $pb, s $s, image 0, silu 0)
+    };
+    ($name:literal, in $i:literal, out $o:literal, ob $ob:literal, pb $pb:literal, s $s:literal,
+     image $image:literal, silu $act:literal) => {
         Variant {
             name: $name,
             defines: &[
@@ -57,8 +68,11 @@ macro_rules! stream {
                 ("WIDE", ($i == 8 || $o == 8) as u32),
                 ("OB", $ob),
                 ("PB", $pb),
+                ("MORE", $pb - 1),
                 ("S", $s),
                 ("QUADS", $s * $ob / 4),
+                ("IMAGE", $image),
+                ("SILU", $act),
             ],
             needs: Needs { subgroup: Some($s), int64: $i == 8 || $o == 8 },
         }
@@ -70,6 +84,9 @@ pub static STREAM: Kernel = Kernel {
     name: "conv_stream",
     source: include_str!("../../shaders/conv_stream.wgsl"),
     variants: &[
+        stream!("s8_i8_o8_32_image", in 8, out 8, ob 4, pb 4, s 8, image 1, silu 0),
+        stream!("s8_i8_o8_16_image", in 8, out 8, ob 2, pb 2, s 8, image 1, silu 0),
+        stream!("s8_i8_o1_8_image", in 8, out 1, ob 1, pb 4, s 8, image 1, silu 0),
         stream!("s8_i8_o8_32", in 8, out 8, ob 4, pb 4, s 8),
         stream!("s8_i8_o8_16", in 8, out 8, ob 2, pb 2, s 8),
         stream!("s8_i8_o8_8", in 8, out 8, ob 1, pb 2, s 8),
@@ -83,12 +100,30 @@ pub static STREAM: Kernel = Kernel {
         stream!("s4_i4_o1_8", in 4, out 1, ob 2, pb 2, s 4),
         stream!("s4_i1_o4_16", in 1, out 4, ob 4, pb 2, s 4),
         stream!("s4_i1_o1_8", in 1, out 1, ob 2, pb 2, s 4),
+        stream!("s8_i8_o8_16_image_silu", in 8, out 8, ob 2, pb 1, s 8, image 1, silu 1),
+        stream!("s8_i8_o8_16_silu", in 8, out 8, ob 2, pb 1, s 8, image 0, silu 1),
+        stream!("s8_i4_o4_16_silu", in 4, out 4, ob 2, pb 1, s 8, image 0, silu 1),
+        stream!("s8_i1_o1_8_silu", in 1, out 1, ob 1, pb 1, s 8, image 0, silu 1),
+        stream!("s4_i4_o4_16_silu", in 4, out 4, ob 4, pb 1, s 4, image 0, silu 1),
+        stream!("s4_i1_o1_8_silu", in 1, out 1, ob 2, pb 1, s 4, image 0, silu 1),
+    ],
+};
+
+/// The stream family for 3 x 3 with stride 1 that keeps the size.
+pub static STREAM3: Kernel = Kernel {
+    name: "conv3_stream",
+    source: include_str!("../../shaders/conv3_stream.wgsl"),
+    variants: &[
+        stream!("s8_32_image", in 8, out 8, ob 4, pb 4, s 8, image 1, silu 0),
+        stream!("s8_16_image", in 8, out 8, ob 2, pb 4, s 8, image 1, silu 0),
+        stream!("s8_32", in 8, out 8, ob 4, pb 4, s 8),
+        stream!("s8_16", in 8, out 8, ob 2, pb 4, s 8),
     ],
 };
 
 /// A convolution `[n, h, w, ci] -> [n, oh, ow, co]`. Padding is zero; what lies
 /// past the image at the bottom and right is padding too.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Conv {
     /// Images.
     pub n: usize,
@@ -116,6 +151,13 @@ pub struct Conv {
     pub pad_left: usize,
     /// What the sum is multiplied by at the end.
     pub scale: f32,
+    /// Each pixel of the input stands for `2^up x 2^up`: nearest upsampling by addressing.
+    pub up: usize,
+    /// Channels of the tensor that [`ConvBuffers::temb`] is part of, and the first of
+    /// them: vector loads want both to be whole vectors.
+    pub temb: (usize, usize),
+    /// Whether SiLU comes last.
+    pub silu: bool,
 }
 
 /// What a convolution reads and writes.
@@ -127,7 +169,7 @@ pub struct ConvBuffers<B> {
     pub weight: B,
     /// `[co]`, packed by [`Conv::pack_bias`].
     pub bias: B,
-    /// `[n, co]`, added to every pixel.
+    /// Channels [`Conv::temb`] of a tensor `[n, channels]`, added to every pixel.
     pub temb: Option<B>,
     /// `[n, oh, ow, co]`, added.
     pub res: Option<B>,
@@ -141,34 +183,59 @@ impl Conv {
     /// The family and variant for this shape. What is summed in which order
     /// does not depend on `n`.
     pub fn choose(&self, caps: &Caps) -> (&'static Kernel, &'static Variant) {
+        let silu = u32::from(self.silu);
         if caps.stream {
+            if let Some(v) = self.choose3(caps) {
+                return (&STREAM3, v);
+            }
             let fits = |v: &Variant| {
                 let whole = |c: usize, width| c.is_multiple_of(v.get(width) as usize);
-                whole(self.ci, "IN") && whole(self.co, "OUT")
+                let temb = whole(self.temb.0, "OUT") && whole(self.temb.1, "OUT");
+                whole(self.ci, "IN") && whole(self.co, "OUT") && temb && v.get("SILU") == silu
             };
             // The most output channels at once that waste no lanes, and the large
             // tile only where an image fills it: loads are what costs.
             let channels = match self.co {
                 0..=8 => 8,
-                co if co.is_multiple_of(32) && self.oh * self.ow >= 64 => 32,
+                co if co.is_multiple_of(32) && (self.oh * self.ow >= 64 || caps.images) => 32,
                 _ => 16,
             };
+            let image = |v: &Variant| (v.get("IMAGE") == 1) == caps.images;
             let best = |v: &Variant| fits(v) && (v.get("OB") * v.get("S")) as usize == channels;
-            let small = |v: &Variant| fits(v) && v.get("OB") * v.get("S") <= 16;
-            if let Some(v) = STREAM.pick(caps, best).or_else(|| STREAM.pick(caps, small)) {
+            let small = |v: &Variant| fits(v) && v.get("OB") * v.get("S") <= 16 && v.get("IMAGE") == 0;
+            let pick = STREAM.pick(caps, |v| best(v) && image(v));
+            let pick = pick.or_else(|| STREAM.pick(caps, |v| small(v) && best(v)));
+            if let Some(v) = pick.or_else(|| STREAM.pick(caps, small)) {
                 return (&STREAM, v);
             }
         }
         // Small images fill few tiles: smaller ones spread over more workgroups.
         let tile = match self.oh * self.ow {
+            _ if self.silu => 32,
             0..=256 => 32,
             257..=1024 => 64,
             _ => 128,
         };
-        let whole = self.ci.is_multiple_of(4) && self.co.is_multiple_of(4);
-        let fits = |v: &Variant| Self::tile(&TILE, v).1 == tile && (v.get("VEC4") == 1) == whole;
+        let whole = [self.ci, self.co, self.temb.0, self.temb.1].iter().all(|c| c.is_multiple_of(4));
+        let fits = |v: &Variant| {
+            Self::tile(&TILE, v).1 == tile && (v.get("VEC4") == 1) == whole && v.get("SILU") == silu
+        };
         let v = TILE.pick(caps, fits).unwrap_or(&TILE.variants[4]);
         (&TILE, v)
+    }
+
+    /// The variant of [`STREAM3`], where it is one's case.
+    fn choose3(&self, caps: &Caps) -> Option<&'static Variant> {
+        let same = (self.oh, self.ow) == (self.h << self.up, self.w << self.up);
+        let three = (self.kh, self.kw, self.stride, self.pad_top, self.pad_left) == (3, 3, 1, 1, 1);
+        let whole = [self.ci, self.co, self.temb.0, self.temb.1].iter().all(|c| c.is_multiple_of(8));
+        if !same || !three || !whole || self.silu {
+            return None;
+        }
+        let channels = if self.co.is_multiple_of(32) { 32 } else { 16 };
+        STREAM3.pick(caps, |v| {
+            (v.get("IMAGE") == 1) == caps.images && (v.get("OB") * v.get("S")) as usize == channels
+        })
     }
 
     /// Output channels and pixels of a workgroup.
@@ -209,7 +276,11 @@ impl Conv {
         for o in 0..self.co {
             for c in 0..self.ci {
                 for t in 0..taps {
-                    let step = ((o / tile_co) * taps + t) * blocks + c / 8;
+                    // Taps of a row are next to one another where they share what is loaded.
+                    let step = match kernel.name == STREAM3.name {
+                        true => ((o / tile_co) * 3 + t / 3) * blocks * 3 + c / 8 * 3 + t % 3,
+                        false => ((o / tile_co) * taps + t) * blocks + c / 8,
+                    };
                     out[(step * tile_co + o % tile_co) * 8 + c % 8] = at(o, c, t);
                 }
             }
@@ -235,27 +306,35 @@ impl Conv {
     {
         let (tile_co, tile_px) = Self::tile(kernel, variant);
         let pixels = self.n * self.oh * self.ow;
+        let three = kernel.name == STREAM3.name;
         let flags = u32::from(b.temb.is_some()) | (u32::from(b.res.is_some()) << 1);
         Call {
             kernel,
             variant,
             groups: (self.co.div_ceil(tile_co) * pixels.div_ceil(tile_px)) as u64,
-            params: vec![
-                ("n", (self.n as u32).into()),
-                ("h", (self.h as u32).into()),
-                ("w", (self.w as u32).into()),
-                ("ci", (self.ci as u32).into()),
-                ("oh", (self.oh as u32).into()),
-                ("ow", (self.ow as u32).into()),
-                ("co", (self.co as u32).into()),
-                ("kh", (self.kh as u32).into()),
-                ("kw", (self.kw as u32).into()),
-                ("stride", (self.stride as u32).into()),
-                ("pad_top", (self.pad_top as u32).into()),
-                ("pad_left", (self.pad_left as u32).into()),
+            params: [
+                ("n", self.n.into()),
+                ("h", self.h.into()),
+                ("w", self.w.into()),
+                ("ci", self.ci.into()),
+                ("oh", self.oh.into()),
+                ("ow", self.ow.into()),
+                ("co", self.co.into()),
+                ("kh", self.kh.into()),
+                ("kw", self.kw.into()),
+                ("stride", self.stride.into()),
+                ("pad_top", self.pad_top.into()),
+                ("pad_left", self.pad_left.into()),
+                ("up", self.up.into()),
+                ("temb_stride", self.temb.0.into()),
+                ("temb_at", self.temb.1.into()),
                 ("flags", flags.into()),
                 ("scale", self.scale.into()),
-            ],
+            ]
+            .into_iter()
+            // What is the same for all that the kernel is for, it does not ask.
+            .filter(|(name, _)| !three || !["kh", "kw", "stride", "pad_top", "pad_left"].contains(name))
+            .collect(),
             bindings: vec![
                 ("x", b.x),
                 ("weight", b.weight),
@@ -267,7 +346,7 @@ impl Conv {
         }
     }
 
-    /// The host reference, with weights `[co, ci, kh, kw]`.
+    /// The host reference, with weights `[co, ci, kh, kw]` and the whole tensor that `temb` is part of.
     pub fn reference(
         &self,
         x: &[f32],
@@ -290,10 +369,11 @@ impl Conv {
                             for kx in 0..self.kw {
                                 let row = (oy * self.stride + ky).wrapping_sub(self.pad_top);
                                 let col = (ox * self.stride + kx).wrapping_sub(self.pad_left);
-                                if row >= self.h || col >= self.w {
+                                if row >= self.h << self.up || col >= self.w << self.up {
                                     continue;
                                 }
                                 for c in 0..self.ci {
+                                    let (row, col) = (row >> self.up, col >> self.up);
                                     let xv = x[((n * self.h + row) * self.w + col) * self.ci + c];
                                     let wv = weight[((o * self.ci + c) * self.kh + ky) * self.kw + kx];
                                     add(f64::from(xv) * f64::from(wv));
@@ -302,9 +382,11 @@ impl Conv {
                         }
                         let out = ((n * self.oh + oy) * self.ow + ox) * self.co + o;
                         add(bias.map_or(0.0, |b| f64::from(b[o])));
-                        add(temb.map_or(0.0, |t| f64::from(t[n * self.co + o])));
+                        add(temb.map_or(0.0, |t| f64::from(t[n * self.temb.0 + self.temb.1 + o])));
                         add(res.map_or(0.0, |r| f64::from(r[out])));
-                        r.push(sum * f64::from(self.scale), size * f64::from(self.scale.abs()));
+                        let act = if self.silu { Activation::Silu } else { Activation::Identity };
+                        let size = size * f64::from(self.scale.abs());
+                        r.push(act.apply(sum * f64::from(self.scale)), size + act.slack());
                     }
                 }
             }

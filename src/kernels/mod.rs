@@ -83,11 +83,15 @@ pub struct Caps {
     pub int64: bool,
     /// Prefer the stream family: a processor that acts as a GPU.
     pub stream: bool,
+    /// Texels load faster than what buffers hold: a processor that acts as a GPU and
+    /// cannot insert into a vector at a place known at run time (AVX-512 can), so
+    /// that its driver's loads from buffers go through memory, lane by lane.
+    pub images: bool,
 }
 
 impl Caps {
     /// Core limits, no features, a GPU.
-    pub const CORE: Caps = Caps { subgroup: None, int64: false, stream: false };
+    pub const CORE: Caps = Caps { subgroup: None, int64: false, stream: false, images: false };
 
     /// Whether a variant may run.
     pub fn meets(&self, needs: Needs) -> bool {
@@ -238,6 +242,7 @@ pub static ALL: &[&Kernel] = &[
     &attention::TILE,
     &attention_tangent::KERNEL,
     &conv::STREAM,
+    &conv::STREAM3,
     &conv::TILE,
     &copy_channels::KERNEL,
     &elementwise::KERNEL,

@@ -98,40 +98,49 @@ impl GroupNorm {
         self.n * 2 * self.c
     }
 
-    fn width(&self) -> (u32, usize) {
-        if self.c.is_multiple_of(4) {
+    fn width<B>(xs: &[(B, usize)]) -> (u32, usize) {
+        if xs.iter().all(|x| x.1.is_multiple_of(4)) {
             (1, 4)
         } else {
             (0, 1)
         }
     }
 
-    /// From `x` to `coef`, by way of `part`. `gamma` and `beta` are `[c]`.
+    /// From `xs` to `coef`, by way of `part`. `xs` are the tensors that make up the
+    /// normed one, channels after channels, with how many each has. `gamma` and
+    /// `beta` are `[c]`.
     #[allow(clippy::too_many_arguments)]
     pub fn statistics<B: Clone>(
         &self,
         caps: &Caps,
-        x: B,
+        xs: &[(B, usize)],
         gamma: B,
         beta: B,
         embedding: Option<Embedding<B>>,
         part: B,
         coef: B,
     ) -> Vec<Call<B>> {
-        let (vec4, width) = self.width();
+        let (vec4, width) = Self::width(xs);
         let chunk = self.chunk(caps);
         let chunks = div_up(self.pixels, chunk);
-        let total = self.n * chunks * self.c / width;
-        let params = vec![
-            ("total", total.into()),
-            ("pixels", self.pixels.into()),
-            ("c", (self.c / width).into()),
-            ("chunks", chunks.into()),
-            ("chunk", chunk.into()),
-        ];
-        let variant = STATS.pick(caps, |v| v.get("VEC4") == vec4);
-        let mut calls =
-            Call::new(&STATS, variant, vec![("x", x), ("part", part.clone())], params, div_up(total, 64));
+        let mut calls = Vec::new();
+        let mut at = 0;
+        for (x, c) in xs {
+            let total = self.n * chunks * c / width;
+            let params = vec![
+                ("total", total.into()),
+                ("pixels", self.pixels.into()),
+                ("c", (c / width).into()),
+                ("chunks", chunks.into()),
+                ("chunk", chunk.into()),
+                ("all", (self.c / width).into()),
+                ("at", (at / width).into()),
+            ];
+            let variant = STATS.pick(caps, |v| v.get("VEC4") == vec4);
+            let bindings = vec![("x", x.clone()), ("part", part.clone())];
+            calls.extend(Call::new(&STATS, variant, bindings, params, div_up(total, 64)));
+            at += c;
+        }
 
         let mut bindings = vec![("part", part), ("gamma", gamma), ("beta", beta), ("coef", coef)];
         let emb = u32::from(embedding.is_some());
@@ -159,22 +168,30 @@ impl GroupNorm {
         calls
     }
 
-    /// From `x` and `coef` to `dst`.
-    pub fn apply<B: Clone>(&self, caps: &Caps, x: B, coef: B, dst: B) -> Vec<Call<B>> {
-        let (vec4, width) = self.width();
+    /// From `xs` (as for the statistics) and `coef` to `dst`.
+    pub fn apply<B: Clone>(&self, caps: &Caps, xs: &[(B, usize)], coef: B, dst: B) -> Vec<Call<B>> {
+        let (vec4, width) = Self::width(xs);
         let blocks = div_up(self.pixels, 8);
-        let total = self.n * blocks * self.c / width;
-        let params = vec![
-            ("total", total.into()),
-            ("pixels", self.pixels.into()),
-            ("c", (self.c / width).into()),
-            ("blocks", blocks.into()),
-            ("alpha", self.activation.alpha().into()),
-        ];
-        let define = self.activation.define();
-        let variant = APPLY.pick(caps, |v| v.get("VEC4") == vec4 && v.get(define) == 1);
-        let bindings = vec![("x", x), ("coef", coef), ("dst", dst)];
-        Call::new(&APPLY, variant, bindings, params, div_up(total, 64))
+        let mut calls = Vec::new();
+        let mut at = 0;
+        for (x, c) in xs {
+            let total = self.n * blocks * c / width;
+            let params = vec![
+                ("total", total.into()),
+                ("pixels", self.pixels.into()),
+                ("c", (c / width).into()),
+                ("blocks", blocks.into()),
+                ("all", (self.c / width).into()),
+                ("at", (at / width).into()),
+                ("alpha", self.activation.alpha().into()),
+            ];
+            let define = self.activation.define();
+            let variant = APPLY.pick(caps, |v| v.get("VEC4") == vec4 && v.get(define) == 1);
+            let bindings = vec![("x", x.clone()), ("coef", coef.clone()), ("dst", dst.clone())];
+            calls.extend(Call::new(&APPLY, variant, bindings, params, div_up(total, 64)));
+            at += c;
+        }
+        calls
     }
 
     /// (`coef`, `dst`). `embedding` is the tensor, its channels and the first of the scale.

@@ -36,7 +36,10 @@ pub enum ShaderError {
     },
 }
 
-/// A buffer that a shader binds.
+/// Texels in a row of an image that a shader reads; texel `i` lies at `(i % IMAGE_ROW, i / IMAGE_ROW)`.
+pub const IMAGE_ROW: usize = 1024;
+
+/// A buffer or an image that a shader binds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// The variable's name.
@@ -47,6 +50,8 @@ pub struct Binding {
     pub writable: bool,
     /// Bytes of one element: the least that may be bound.
     pub stride: u32,
+    /// Whether it is an image, of [`IMAGE_ROW`] texels of four f32 a row, else a storage buffer.
+    pub image: bool,
 }
 
 /// A field of the parameters.
@@ -65,7 +70,7 @@ pub struct Field {
 pub struct Reflection {
     /// The expanded WGSL.
     pub text: String,
-    /// Storage buffers in the order of their binding.
+    /// Storage buffers and images in the order of their binding.
     pub storage: Vec<Binding>,
     /// `@binding` of the parameters (always `@group(0)`).
     pub uniform: u32,
@@ -110,6 +115,14 @@ pub fn reflect(kernel: &Kernel, variant: &Variant) -> Result<Reflection, ShaderE
                     TypeInner::Array { stride, .. } => stride,
                     _ => layouter[var.ty].size,
                 },
+                image: false,
+            }),
+            (AddressSpace::Handle, Some(binding)) => storage.push(Binding {
+                name: var.name.clone().unwrap_or_default(),
+                index: binding.binding,
+                writable: false,
+                stride: 16,
+                image: true,
             }),
             (AddressSpace::Uniform, Some(binding)) => {
                 let TypeInner::Struct { members, span } = &module.types[var.ty].inner else {

@@ -20,7 +20,9 @@ static LIBRARY: &[(&str, &str)] = &[
     ("dispatch.wgsl", include_str!("../../shaders/lib/dispatch.wgsl")),
     ("numbers.wgsl", include_str!("../../shaders/lib/numbers.wgsl")),
     ("philox.wgsl", include_str!("../../shaders/lib/philox.wgsl")),
+    ("silu.wgsl", include_str!("../../shaders/lib/silu.wgsl")),
     ("vector.wgsl", include_str!("../../shaders/lib/vector.wgsl")),
+    ("weights8.wgsl", include_str!("../../shaders/lib/weights8.wgsl")),
 ];
 
 /// A mistake in a shader's text.

@@ -167,7 +167,8 @@ impl Model {
             configuration: self.configuration.clone(),
             scheduler: self.scheduler_file.clone(),
             notes: self.notes.clone(),
-            weights: weights(&graph),
+            // Before the passes: they join and split tensors.
+            weights: weights(&self.built),
             adapter: AdapterReport {
                 name: machine.target.name.clone(),
                 about: machine.about.clone(),

@@ -10,6 +10,7 @@
 //! To add a format: `src/weights/x.rs` that implements [`Weights`], one line here.
 
 pub mod bytes;
+pub mod derived;
 pub mod deterministic;
 pub mod diffusers;
 mod error;

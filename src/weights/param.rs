@@ -40,7 +40,7 @@ struct Inner {
 enum Data {
     Stored { bytes: Bytes, range: Range<usize>, dtype: Dtype },
     Given(Vec<f32>),
-    Made(Box<dyn Fn() -> Vec<f32> + Send + Sync>),
+    Made(Box<dyn Fn() -> Result<Vec<f32>, WeightsError> + Send + Sync>),
 }
 
 impl Param {
@@ -62,6 +62,15 @@ impl Param {
         name: impl Into<String>,
         shape: &[usize],
         make: impl Fn() -> Vec<f32> + Send + Sync + 'static,
+    ) -> Param {
+        Self::derived(name, shape, move || Ok(make()))
+    }
+
+    /// As [`Param::lazy`], of tensors that may turn out unreadable.
+    pub fn derived(
+        name: impl Into<String>,
+        shape: &[usize],
+        make: impl Fn() -> Result<Vec<f32>, WeightsError> + Send + Sync + 'static,
     ) -> Param {
         Self::new(name.into(), shape, Data::Made(Box::new(make)))
     }
@@ -122,7 +131,7 @@ impl Param {
     pub fn to_f32(&self) -> Result<Vec<f32>, WeightsError> {
         let numbers = match &self.0.data {
             Data::Given(v) => v.clone(),
-            Data::Made(make) => make(),
+            Data::Made(make) => make()?,
             Data::Stored { bytes, range, dtype } => {
                 decode(bytes.as_slice().get(range.clone()).unwrap_or_default(), *dtype)
             }

@@ -29,8 +29,8 @@ fn images_do_not_depend_on_their_batch() {
             let out = vec![0; x.len()];
             let mut arrays =
                 vec![x, affine.clone(), affine, vec![0; op.part_len(caps)], vec![0; op.coef_len()], out];
-            let mut calls = op.statistics(caps, 0, 1, 2, None, 3, 4);
-            calls.extend(op.apply(caps, 0, 4, 5));
+            let mut calls = op.statistics(caps, &[(0, c)], 1, 2, None, 3, 4);
+            calls.extend(op.apply(caps, &[(0, c)], 4, 5));
             rig().run(&calls, &mut arrays).unwrap();
             arrays.pop().unwrap()
         });

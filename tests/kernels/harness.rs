@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use undiffuse::gpu::{Gpu, Options};
+use undiffuse::kernels::reflect::IMAGE_ROW;
 use undiffuse::kernels::reflect::{reflect, Reflection};
 use undiffuse::kernels::{Call, Caps, Kernel, Reference};
 
@@ -71,7 +72,17 @@ impl Rig {
         let mut entries: Vec<_> = reflection
             .storage
             .iter()
-            .map(|b| entry(b.index, wgpu::BufferBindingType::Storage { read_only: !b.writable }))
+            .map(|b| match b.image {
+                true => wgpu::BindGroupLayoutEntry {
+                    ty: wgpu::BindingType::Texture {
+                        sample_type: wgpu::TextureSampleType::Float { filterable: false },
+                        view_dimension: wgpu::TextureViewDimension::D2,
+                        multisampled: false,
+                    },
+                    ..entry(b.index, wgpu::BufferBindingType::Uniform)
+                },
+                false => entry(b.index, wgpu::BufferBindingType::Storage { read_only: !b.writable }),
+            })
             .collect();
         entries.push(entry(reflection.uniform, wgpu::BufferBindingType::Uniform));
         let compiled = scoped(&self.device, || {
@@ -142,7 +153,7 @@ impl Rig {
                 self.buffer(&words, wgpu::BufferUsages::STORAGE)
             })
             .collect();
-        self.dispatch(calls, &buffers)?;
+        self.dispatch(calls, arrays, &buffers)?;
         if let Some((array, word)) = spoil {
             self.queue.write_buffer(&buffers[array], (word * 4) as u64, &[1, 2, 3, 4]);
         }
@@ -185,7 +196,39 @@ impl Rig {
         self.device.poll(wait).map(|_| ()).map_err(|e| e.to_string())
     }
 
-    fn dispatch(&self, calls: &[Call<usize>], buffers: &[wgpu::Buffer]) -> Result<(), String> {
+    /// Numbers as an image, ones behind them: what is read past the end shows.
+    fn image(&self, words: &[u32]) -> wgpu::TextureView {
+        let row = IMAGE_ROW * 4;
+        let height = words.len().div_ceil(row).max(1);
+        let mut padded = words.to_vec();
+        padded.resize(row * height, 1f32.to_bits());
+        let size =
+            wgpu::Extent3d { width: IMAGE_ROW as u32, height: height as u32, depth_or_array_layers: 1 };
+        let texture = self.device.create_texture(&wgpu::TextureDescriptor {
+            label: None,
+            size,
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: wgpu::TextureFormat::Rgba32Float,
+            usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
+            view_formats: &[],
+        });
+        let layout = wgpu::TexelCopyBufferLayout {
+            offset: 0,
+            bytes_per_row: Some(row as u32 * 4),
+            rows_per_image: Some(height as u32),
+        };
+        self.queue.write_texture(texture.as_image_copy(), bytemuck::cast_slice(&padded), layout, size);
+        texture.create_view(&wgpu::TextureViewDescriptor::default())
+    }
+
+    fn dispatch(
+        &self,
+        calls: &[Call<usize>],
+        arrays: &[Vec<u32>],
+        buffers: &[wgpu::Buffer],
+    ) -> Result<(), String> {
         let compiled: Vec<_> = calls.iter().map(|c| self.compiled(c)).collect::<Result<_, _>>()?;
         let mut steps = Vec::new();
         for (call, compiled) in calls.iter().zip(&compiled) {
@@ -207,6 +250,16 @@ impl Rig {
                     mapped_at_creation: false,
                 });
                 self.queue.write_buffer(&uniform, 0, &bytes);
+                let images: HashMap<&str, wgpu::TextureView> = compiled
+                    .reflection
+                    .storage
+                    .iter()
+                    .filter(|b| b.image)
+                    .filter_map(|b| {
+                        let (_, array) = call.bindings.iter().find(|(n, _)| *n == b.name)?;
+                        Some((b.name.as_str(), self.image(&arrays[*array])))
+                    })
+                    .collect();
                 let mut entries = vec![wgpu::BindGroupEntry {
                     binding: compiled.reflection.uniform,
                     resource: uniform.as_entire_binding(),
@@ -219,8 +272,10 @@ impl Rig {
                     let offset = (GUARD * 4) as u64;
                     let size = wgpu::BufferSize::new(buffers[*array].size() - offset);
                     let buffer = &buffers[*array];
-                    let resource =
-                        wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size });
+                    let resource = match images.get(b.name.as_str()) {
+                        Some(view) => wgpu::BindingResource::TextureView(view),
+                        None => wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size }),
+                    };
                     entries.push(wgpu::BindGroupEntry { binding: b.index, resource });
                 }
                 if call.bindings.len() != compiled.reflection.storage.len() {

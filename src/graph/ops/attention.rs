@@ -7,13 +7,16 @@ use crate::graph::{Graph, GraphError, Tensor};
 use crate::kernels::attention::{self as kernel, Place};
 use crate::shape::Shape;
 
-/// `softmax(scale * q k^T) v` for each head. Inputs q, k, v.
+/// `softmax(scale * q k^T) v` for each head. Inputs q, k, v; or one tensor that holds
+/// the three, channels after channels.
 #[derive(Clone, Copy, Debug)]
 pub struct Attention {
     /// Heads; head `i` is channels `i * d .. (i + 1) * d`.
     pub heads: usize,
     /// The factor of the logits.
     pub scale: f64,
+    /// Whether q, k and v are one tensor.
+    pub joined: bool,
 }
 
 impl Op for Attention {
@@ -22,7 +25,16 @@ impl Op for Attention {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
-        let [q, k, v] = arity(inputs)?;
+        let [q, k, v] = match self.joined {
+            false => arity(inputs)?,
+            true => {
+                let [all] = arity(inputs)?;
+                if all.c % 3 != 0 {
+                    return Err("queries, keys and values share the channels equally".into());
+                }
+                [all.with_c(all.c / 3); 3]
+            }
+        };
         if self.heads == 0 || q.c % self.heads != 0 {
             return Err(format!("{} heads do not divide {} channels", self.heads, q.c));
         }
@@ -32,12 +44,14 @@ impl Op for Attention {
         Ok(q)
     }
 
-    fn macs(&self, inputs: &[Shape], _: Shape) -> u64 {
-        2 * (inputs[0].len() * inputs[1].pixels()) as u64
+    fn macs(&self, inputs: &[Shape], output: Shape) -> u64 {
+        let keys = inputs.get(1).or(inputs.first()).map_or(0, Shape::pixels);
+        2 * (output.len() * keys) as u64
     }
 
     fn detail(&self) -> String {
-        format!("{} head{}", self.heads, if self.heads == 1 { "" } else { "s" })
+        let joined = if self.joined { ", q, k, v in one" } else { "" };
+        format!("{} head{}{joined}", self.heads, if self.heads == 1 { "" } else { "s" })
     }
 
     fn tangent(
@@ -59,21 +73,26 @@ impl Op for Attention {
     }
 
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
-        let (q, k) = (cx.shape(0), cx.shape(1));
-        let d = q.c / self.heads;
-        let dense = Place::dense(self.heads, d);
+        let y = cx.output_shape();
+        let d = y.c / self.heads;
+        let (places, inputs) = match self.joined {
+            false => ([Place::dense(self.heads, d); 3], [0, 1, 2]),
+            true => ([0, 1, 2].map(|i| Place::fused(i, self.heads, d)), [0; 3]),
+        };
+        let [q, k, v] = places;
         let call = kernel::Attention {
             n: cx.n(),
-            tokens_q: q.pixels(),
-            tokens_k: k.pixels(),
+            tokens_q: y.pixels(),
+            tokens_k: cx.shape(inputs[1]).pixels(),
             heads: self.heads,
             d,
             scale: self.scale as f32,
-            q: dense,
-            k: dense,
-            v: dense,
+            q,
+            k,
+            v,
         };
-        cx.calls(call.calls(cx.caps(), cx.input(0), cx.input(1), cx.input(2), cx.output()));
+        let [q, k, v] = inputs.map(|i| cx.input(i));
+        cx.calls(call.calls(cx.caps(), q, k, v, cx.output()));
         Ok(())
     }
 }

@@ -7,27 +7,44 @@ use crate::kernels::conv::{Conv, ConvBuffers};
 use crate::shape::Shape;
 use crate::weights::Param;
 
-/// `(conv(x) + bias [+ temb] [+ res]) * scale`. Inputs: `x`, then `temb` (a
-/// vector of `co`) and `res` (the output's shape) where present.
+/// `act((conv(up(x)) + bias [+ temb] [+ res]) * scale)`. Inputs: `x`, then `temb` (a
+/// vector, of which `co` channels are added) and `res` (the output's shape) where present.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
-    weight: Param,
-    bias: Option<Param>,
-    stride: usize,
-    padding: [usize; 4],
-    /// Whether a per-image vector is added (input 1).
-    pub temb: bool,
+    /// `[co, ci, kh, kw]` or `[co, ci]`.
+    pub(crate) weight: Param,
+    /// `[co]`.
+    pub(crate) bias: Option<Param>,
+    pub(crate) stride: usize,
+    /// `[top, bottom, left, right]`.
+    pub(crate) padding: [usize; 4],
+    /// The first channel of the per-image vector that is added (input 1), if one is.
+    pub temb: Option<usize>,
     /// Whether a tensor of the output's shape is added (the last input).
     pub residual: bool,
     /// The factor at the end.
     pub scale: f64,
+    /// Each pixel of `x` stands for `2^up x 2^up`.
+    pub up: usize,
+    /// Whether SiLU comes last.
+    pub silu: bool,
 }
 
 impl Conv2d {
     /// Weight `[co, ci, kh, kw]`, or `[co, ci]` for a linear layer; padding
     /// `[top, bottom, left, right]`.
     pub fn new(weight: Param, bias: Option<Param>, stride: usize, padding: [usize; 4]) -> Self {
-        Self { weight, bias, stride, padding, temb: false, residual: false, scale: 1.0 }
+        Self { weight, bias, stride, padding, temb: None, residual: false, scale: 1.0, up: 0, silu: false }
+    }
+
+    /// Whether nothing is fused into it.
+    pub(crate) fn plain(&self) -> bool {
+        self.temb.is_none() && !self.residual && self.scale == 1.0 && self.up == 0 && !self.silu
+    }
+
+    /// Whether it is a linear map of each pixel.
+    pub(crate) fn pointwise(&self) -> bool {
+        matches!(*self.weight.shape(), [_, _] | [_, _, 1, 1]) && self.stride == 1 && self.padding == [0; 4]
     }
 
     /// `[co, ci, kh, kw]`.
@@ -39,7 +56,13 @@ impl Conv2d {
         }
     }
 
-    fn kernel(&self, n: usize, x: Shape, y: Shape) -> Result<Conv, String> {
+    /// The rows and columns that the kernel sees.
+    fn seen(&self, x: Shape) -> Option<(usize, usize)> {
+        let factor = 1usize.checked_shl(self.up as u32)?;
+        Some((x.h.checked_mul(factor)?, x.w.checked_mul(factor)?))
+    }
+
+    fn kernel(&self, n: usize, x: Shape, y: Shape, temb: usize) -> Result<Conv, String> {
         let [_, _, kh, kw] = self.dims()?;
         Ok(Conv {
             n,
@@ -55,6 +78,9 @@ impl Conv2d {
             pad_top: self.padding[0],
             pad_left: self.padding[2],
             scale: self.scale as f32,
+            up: self.up,
+            temb: (temb, self.temb.unwrap_or(0)),
+            silu: self.silu,
         })
     }
 }
@@ -69,7 +95,7 @@ impl Op for Conv2d {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
-        let wanted = 1 + usize::from(self.temb) + usize::from(self.residual);
+        let wanted = 1 + usize::from(self.temb.is_some()) + usize::from(self.residual);
         if inputs.len() != wanted {
             return Err(format!("takes {wanted} inputs, got {}", inputs.len()));
         }
@@ -93,9 +119,12 @@ impl Op for Conv2d {
                 .map(|rest| rest / self.stride + 1)
                 .ok_or_else(|| format!("a kernel of {kh} x {kw} does not fit into {} x {}", x.h, x.w))
         };
-        let y = Shape::new(out(x.h, top, bottom, kh)?, out(x.w, left, right, kw)?, co);
-        if self.temb && inputs[1] != Shape::vector(co) {
-            return Err(format!("a vector of {co} is added to every pixel"));
+        let (h, w) = self.seen(x).ok_or("the upsampled image is too large")?;
+        let y = Shape::new(out(h, top, bottom, kh)?, out(w, left, right, kw)?, co);
+        if let Some(at) = self.temb {
+            if inputs[1].pixels() != 1 || inputs[1].c < at.saturating_add(co) {
+                return Err(format!("channels {at} to {} of a vector are added to every pixel", at + co));
+            }
         }
         if self.residual && inputs[wanted - 1] != y {
             return Err(format!("a residual of shape {y} is added"));
@@ -104,7 +133,7 @@ impl Op for Conv2d {
     }
 
     fn macs(&self, inputs: &[Shape], output: Shape) -> u64 {
-        self.kernel(1, inputs[0], output).map_or(0, |k| k.macs())
+        self.kernel(1, inputs[0], output, 0).map_or(0, |k| k.macs())
     }
 
     fn params(&self) -> Vec<&Param> {
@@ -119,7 +148,10 @@ impl Op for Conv2d {
         if self.stride != 1 {
             words.push(format!("stride {}", self.stride));
         }
-        if self.temb {
+        if self.up > 0 {
+            words.push(format!("upsampled {}x", 1u64 << self.up.min(63)));
+        }
+        if self.temb.is_some() {
             words.push("+ time".into());
         }
         if self.residual {
@@ -127,6 +159,9 @@ impl Op for Conv2d {
         }
         if self.scale != 1.0 {
             words.push(format!("* {:.4}", self.scale));
+        }
+        if self.silu {
+            words.push("silu".into());
         }
         words.join(", ")
     }
@@ -139,19 +174,21 @@ impl Op for Conv2d {
         dx: &[Option<Tensor>],
     ) -> Result<Tensor, GraphError> {
         let dx = first(self, g, dx)?;
-        if self.temb || self.residual {
+        if !self.plain() {
             return Err(GraphError::Internal("tangents come before fusions".into()));
         }
         g.push(Conv2d { bias: None, ..self.clone() }, &[dx])
     }
 
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
-        let conv = self.kernel(cx.n(), cx.shape(0), cx.output_shape()).map_err(GraphError::Internal)?;
+        let temb = self.temb.map_or(0, |_| cx.shape(1).c);
+        let conv = self.kernel(cx.n(), cx.shape(0), cx.output_shape(), temb).map_err(GraphError::Internal)?;
         let (kernel, variant) = conv.choose(cx.caps());
         let layout = format!("{}/{}", kernel.name, variant.name);
-        let weight = cx.weight(&self.weight, &layout, move |w| conv.pack(kernel, variant, &w))?;
+        let image = variant.get("IMAGE") == 1;
+        let weight = cx.weight(&self.weight, &layout, image, move |w| conv.pack(kernel, variant, &w))?;
         let bias = match &self.bias {
-            Some(b) => cx.weight(b, &layout, move |b| conv.pack_bias(kernel, variant, Some(&b)))?,
+            Some(b) => cx.weight(b, &layout, false, move |b| conv.pack_bias(kernel, variant, Some(&b)))?,
             None => {
                 let zeros = conv.pack_bias(kernel, variant, None);
                 cx.constant(&format!("zeros.{}", zeros.len()), move || zeros)?
@@ -163,8 +200,8 @@ impl Op for Conv2d {
                 x: cx.input(0),
                 weight,
                 bias,
-                temb: self.temb.then(|| cx.input(1)),
-                res: self.residual.then(|| cx.input(1 + usize::from(self.temb))),
+                temb: self.temb.map(|_| cx.input(1)),
+                res: self.residual.then(|| cx.input(1 + usize::from(self.temb.is_some()))),
                 dummy: cx.constant("dummy", || vec![0.0; 8])?,
                 y: cx.output(),
             },

@@ -35,7 +35,7 @@ impl Op for Embed {
         let [rows, c] = *self.table.shape() else {
             return Err(GraphError::Internal("a table without rows".into()));
         };
-        let table = cx.weight(&self.table, "plain", |w| w)?;
+        let table = cx.weight(&self.table, "plain", false, |w| w)?;
         let call = embed::Embed { n: cx.n(), rows, c };
         cx.calls(call.calls(cx.caps(), cx.input(0), table, cx.output()));
         Ok(())

@@ -9,16 +9,18 @@ use crate::kernels::norm;
 use crate::shape::Shape;
 use crate::weights::Param;
 
-/// `act(norm(x) weight + bias [(1 + scale) + shift])`. Inputs: `x`, then the
-/// vector `[scale, shift]` where present.
+/// `act(norm(x) weight + bias [(1 + scale) + shift])`. Inputs: `x` (or the tensors
+/// whose channels make it up), then a vector that holds `[scale, shift]` where present.
 #[derive(Clone, Debug)]
 pub struct GroupNorm {
-    groups: usize,
-    eps: f64,
-    weight: Option<Param>,
-    bias: Option<Param>,
-    /// Whether an embedding scales and shifts the result.
-    pub scale_shift: bool,
+    pub(crate) groups: usize,
+    pub(crate) eps: f64,
+    pub(crate) weight: Option<Param>,
+    pub(crate) bias: Option<Param>,
+    /// Of how many tensors the normed one is made, channels after channels.
+    pub parts: usize,
+    /// The first channel of `scale` in the vector that scales and shifts, if one does.
+    pub scale_shift: Option<usize>,
     /// What is applied last.
     pub act: Activation,
 }
@@ -26,7 +28,7 @@ pub struct GroupNorm {
 impl GroupNorm {
     /// Weight and bias `[c]`, or none.
     pub fn new(groups: usize, eps: f64, weight: Option<Param>, bias: Option<Param>) -> Self {
-        Self { groups, eps, weight, bias, scale_shift: false, act: Activation::Identity }
+        Self { groups, eps, weight, bias, parts: 1, scale_shift: None, act: Activation::Identity }
     }
 }
 
@@ -36,7 +38,15 @@ impl Op for GroupNorm {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
-        let x = *inputs.first().ok_or("takes an input")?;
+        let wanted = self.parts + usize::from(self.scale_shift.is_some());
+        let (parts, rest) = inputs.split_at_checked(self.parts).unwrap_or_default();
+        let (Some(first), true) = (parts.first(), inputs.len() == wanted) else {
+            return Err(format!("takes {wanted} inputs, got {}", inputs.len()));
+        };
+        if parts.iter().any(|p| (p.h, p.w) != (first.h, first.w)) {
+            return Err("images of different sizes are joined".into());
+        }
+        let x = first.with_c(parts.iter().map(|p| p.c).sum());
         if self.groups == 0 || x.c % self.groups != 0 {
             return Err(format!("{} groups do not divide {} channels", self.groups, x.c));
         }
@@ -45,8 +55,10 @@ impl Op for GroupNorm {
                 return Err(format!("`{}` has shape {:?}, wanted [{}]", p.name(), p.shape(), x.c));
             }
         }
-        if self.scale_shift && inputs.get(1) != Some(&Shape::vector(2 * x.c)) {
-            return Err(format!("the embedding must be a vector of {}", 2 * x.c));
+        if let (Some(at), Some(e)) = (self.scale_shift, rest.first()) {
+            if e.pixels() != 1 || e.c < at.saturating_add(2 * x.c) {
+                return Err(format!("the embedding must be a vector of {}", at + 2 * x.c));
+            }
         }
         Ok(x)
     }
@@ -57,7 +69,10 @@ impl Op for GroupNorm {
 
     fn detail(&self) -> String {
         let mut text = format!("{} groups", self.groups);
-        if self.scale_shift {
+        if self.parts > 1 {
+            text += &format!(", {} tensors as one", self.parts);
+        }
+        if self.scale_shift.is_some() {
             text += ", scale and shift";
         }
         if self.act != Activation::Identity {
@@ -74,7 +89,7 @@ impl Op for GroupNorm {
         dx: &[Option<Tensor>],
     ) -> Result<Tensor, GraphError> {
         let dx = first(self, g, dx)?;
-        if self.scale_shift || self.act != Activation::Identity {
+        if self.scale_shift.is_some() || self.parts > 1 || self.act != Activation::Identity {
             return Err(GraphError::Internal("tangents come before fusions".into()));
         }
         let op = NormTangent { groups: self.groups, eps: self.eps, weight: self.weight.clone() };
@@ -82,7 +97,8 @@ impl Op for GroupNorm {
     }
 
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
-        let x = cx.shape(0);
+        let x = cx.output_shape();
+        let xs: Vec<_> = (0..self.parts).map(|i| (cx.input(i), cx.shape(i).c)).collect();
         let norm = norm::GroupNorm {
             n: cx.n(),
             pixels: x.pixels(),
@@ -92,17 +108,20 @@ impl Op for GroupNorm {
             activation: self.act,
         };
         let mut vector = |p: &Option<Param>, value: f32| match p {
-            Some(p) => cx.weight(p, "plain", |w| w),
+            Some(p) => cx.weight(p, "plain", false, |w| w),
             None => cx.constant(&format!("{value}.{}", x.c), move || vec![value; x.c]),
         };
         let gamma = vector(&self.weight, 1.0)?;
         let beta = vector(&self.bias, 0.0)?;
-        let embedding =
-            self.scale_shift.then(|| norm::Embedding { tensor: cx.input(1), channels: 2 * x.c, at: 0 });
+        let embedding = self.scale_shift.map(|at| norm::Embedding {
+            tensor: cx.input(self.parts),
+            channels: cx.shape(self.parts).c,
+            at,
+        });
         let part = cx.scratch(norm.part_len(cx.caps()))?;
         let coef = cx.scratch(norm.coef_len())?;
-        cx.calls(norm.statistics(cx.caps(), cx.input(0), gamma, beta, embedding, part, coef));
-        cx.calls(norm.apply(cx.caps(), cx.input(0), coef, cx.output()));
+        cx.calls(norm.statistics(cx.caps(), &xs, gamma, beta, embedding, part, coef));
+        cx.calls(norm.apply(cx.caps(), &xs, coef, cx.output()));
         Ok(())
     }
 }

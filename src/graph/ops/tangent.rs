@@ -57,7 +57,7 @@ impl Op for NormTangent {
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
         let x = cx.shape(0);
         let gamma = match &self.weight {
-            Some(p) => cx.weight(p, "plain", |w| w)?,
+            Some(p) => cx.weight(p, "plain", false, |w| w)?,
             None => cx.constant(&format!("1.{}", x.c), move || vec![1.0; x.c])?,
         };
         let (n, eps) = (cx.n(), self.eps as f32);

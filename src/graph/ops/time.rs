@@ -80,7 +80,7 @@ impl Op for TimeEmbedding {
             TimeEmbedding::Fourier { weight, log, flip_sin_to_cos } => {
                 let pack =
                     |w: Vec<f32>| embed::frequency_table(&w.into_iter().map(f64::from).collect::<Vec<_>>());
-                (cx.weight(weight, "turns", pack)?, *flip_sin_to_cos, *log)
+                (cx.weight(weight, "turns", false, pack)?, *flip_sin_to_cos, *log)
             }
         };
         let call = embed::TimeEmbed { n: cx.n(), dim, cos_first, log };

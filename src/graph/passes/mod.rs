@@ -1,11 +1,16 @@
 //! Fusions: one file each, one line in [`ALL`].
 //!
-//! A pass is a rule about two nodes, a producer whose result only the consumer
+//! Most passes are a rule about two nodes, a producer whose result only the consumer
 //! reads. Where the rule applies, one node takes the place of the consumer, so
-//! that everything it reads is already there.
+//! that everything it reads is already there. The others look at the whole graph.
 
+mod affine;
+mod concat;
 mod conv_epilogue;
 mod norm_epilogue;
+mod qkv;
+mod siblings;
+mod upsample;
 
 use super::{Graph, Node, Op, Tensor};
 use std::collections::HashMap;
@@ -19,12 +24,31 @@ pub type Fused = (Arc<dyn Op>, Vec<Tensor>);
 pub struct Pass {
     /// Its name, that of its file.
     pub name: &'static str,
+    /// How it works.
+    pub apply: Apply,
+}
+
+/// How a pass works.
+#[derive(Clone, Copy, Debug)]
+pub enum Apply {
     /// Fuses a producer into its only consumer, or declines.
-    pub rule: fn(&Graph, producer: &Node, consumer: &Node) -> Option<Fused>,
+    Pairs(fn(&Graph, producer: &Node, consumer: &Node) -> Option<Fused>),
+    /// Changes one place of the graph and says what was taken into what; `None` when
+    /// there is nothing left to do.
+    Graph(fn(&mut Graph) -> Option<Vec<Fusion>>),
 }
 
 /// Every pass, in the order run.
-pub static ALL: &[Pass] = &[norm_epilogue::PASS, conv_epilogue::PASS];
+#[rustfmt::skip]
+pub static ALL: &[Pass] = &[
+    affine::PASS,
+    norm_epilogue::PASS,
+    concat::PASS,
+    upsample::PASS,
+    qkv::PASS,
+    conv_epilogue::PASS,
+    siblings::PASS,
+];
 
 /// What a pass did.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -61,14 +85,23 @@ pub fn run_reporting(graph: &Graph) -> (Graph, Vec<Done>) {
     for pass in ALL {
         let before = graph.nodes.len();
         let mut fusions = Vec::new();
-        while step(&mut graph, pass, &mut fusions) {}
+        match pass.apply {
+            Apply::Pairs(rule) => while step(&mut graph, rule, &mut fusions) {},
+            Apply::Graph(change) => {
+                while let Some(more) = change(&mut graph) {
+                    fusions.extend(more);
+                }
+            }
+        }
         done.push(Done { name: pass.name, before, after: graph.nodes.len(), fusions });
     }
     (graph, done)
 }
 
+type Rule = fn(&Graph, &Node, &Node) -> Option<Fused>;
+
 /// Applies a pass once over the graph; says whether anything changed.
-fn step(graph: &mut Graph, pass: &Pass, fusions: &mut Vec<Fusion>) -> bool {
+fn step(graph: &mut Graph, rule: Rule, fusions: &mut Vec<Fusion>) -> bool {
     let mut changed = false;
     let mut uses = graph.uses();
     let mut nodes: Vec<Option<Node>> = graph.nodes.iter().cloned().map(Some).collect();
@@ -86,7 +119,7 @@ fn step(graph: &mut Graph, pass: &Pass, fusions: &mut Vec<Fusion>) -> bool {
         producers.sort_unstable_by(|a, b| b.cmp(a));
         for j in producers {
             let Some(producer) = nodes[j].clone() else { continue };
-            if let Some((op, inputs)) = (pass.rule)(graph, &producer, &consumer) {
+            if let Some((op, inputs)) = rule(graph, &producer, &consumer) {
                 fusions.push(Fusion { node: producer.label(), took: consumer.label() });
                 uses[producer.output.0 as usize] = 0;
                 nodes[j] = None;

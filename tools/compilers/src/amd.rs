@@ -82,9 +82,13 @@ impl Radv {
                 .descriptor_count(1)
                 .stage_flags(vk::ShaderStageFlags::COMPUTE)
         };
+        let kind = |image| match image {
+            true => vk::DescriptorType::SAMPLED_IMAGE,
+            false => vk::DescriptorType::STORAGE_BUFFER,
+        };
         let r = &shader.reflection;
         let mut bindings: Vec<_> =
-            r.storage.iter().map(|b| binding(b.index, vk::DescriptorType::STORAGE_BUFFER)).collect();
+            r.storage.iter().map(|b| binding(b.index, kind(b.image))).collect();
         bindings.push(binding(r.uniform, vk::DescriptorType::UNIFORM_BUFFER));
         let flags = vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR
             | vk::PipelineCreateFlags::CAPTURE_INTERNAL_REPRESENTATIONS_KHR;
