@@ -12,16 +12,20 @@ pub mod advance;
 pub mod attention;
 pub mod conv;
 pub mod copy_channels;
+pub mod depthwise;
 pub mod elementwise;
 pub mod embed;
 pub mod fill;
 pub mod fir;
 pub mod mix;
+pub mod mixture_mean;
 pub mod noise;
 mod noise_table;
 pub mod norm;
 pub mod pack;
+pub mod pixel_norm;
 pub mod pointwise;
+pub mod product;
 pub mod quantile;
 pub mod reduce;
 pub mod reflect;
@@ -233,19 +237,23 @@ pub static ALL: &[&Kernel] = &[
     &conv::STREAM,
     &conv::TILE,
     &copy_channels::KERNEL,
+    &depthwise::KERNEL,
     &elementwise::KERNEL,
     &embed::ROWS,
     &embed::TIME,
     &fill::KERNEL,
     &fir::KERNEL,
     &mix::KERNEL,
+    &mixture_mean::KERNEL,
     &noise::KERNEL,
     &norm::APPLY,
     &norm::FINISH,
     &norm::STATS,
     &pack::COUNT_BAD,
     &pack::KERNEL,
+    &pixel_norm::KERNEL,
     &pointwise::KERNEL,
+    &product::KERNEL,
     &quantile::KERNEL,
     &reduce::KERNEL,
     &resample::KERNEL,

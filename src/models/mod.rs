@@ -3,7 +3,11 @@
 //!
 //! To add one: `src/models/x.rs` that implements [`Model`], one line in [`ALL`].
 
+pub mod cld;
+pub mod ddgan;
 mod error;
+mod options;
+pub mod score_sde;
 pub mod unet2d;
 
 pub use error::ModelError;
@@ -13,8 +17,13 @@ use crate::shape::Shape;
 use crate::weights::{Json, Weights};
 use std::fmt::Debug;
 
-/// Every architecture, by the `_class_name` of its configuration.
-pub const ALL: &[Architecture] = &[Architecture { class: unet2d::CLASS, open: unet2d::open }];
+/// Every architecture, by the `_class_name` of its configuration or what tells it without one.
+pub const ALL: &[Architecture] = &[
+    Architecture { class: unet2d::CLASS, fields: unet2d::FIELDS, open: unet2d::open },
+    Architecture { class: score_sde::CLASS, fields: score_sde::FIELDS, open: score_sde::open },
+    Architecture { class: ddgan::CLASS, fields: ddgan::FIELDS, open: ddgan::open },
+    Architecture { class: cld::CLASS, fields: cld::FIELDS, open: cld::open },
+];
 
 /// A checked configuration that can be built.
 pub trait Model: Debug + Send + Sync {
@@ -41,6 +50,9 @@ pub type Open = fn(&Json, Option<(usize, usize)>) -> Result<Box<dyn Model>, Mode
 pub struct Architecture {
     /// The `_class_name`.
     pub class: &'static str,
+    /// Of a configuration without `_class_name`: it is of this architecture where it has one of
+    /// these fields. No two architectures share one.
+    pub fields: &'static [&'static str],
     /// Reads and checks a configuration; the size replaces `sample_size`.
     pub open: Open,
 }
@@ -58,6 +70,8 @@ pub struct Description {
     pub labels: Labels,
     /// The times that the model takes.
     pub times: Times,
+    /// The length of the noise vector that the model takes beside the image; 0 for none.
+    pub latent: usize,
 }
 
 /// What a model takes as a label.
@@ -102,12 +116,14 @@ pub struct Network {
     pub timestep: Tensor,
     /// Input `class_labels`, as [`Labels`] says; none for an unconditional model.
     pub class_labels: Option<Tensor>,
+    /// Input `z`: a vector of [`Description::latent`]; none where that is 0.
+    pub latent: Option<Tensor>,
     /// Output `output`: `[n, h, w, out_channels]`.
     pub output: Tensor,
 }
 
 /// Reads and checks a configuration of any architecture in [`ALL`], by its
-/// `_class_name` (`UNet2DModel` where there is none). `size` (height, width) replaces the
+/// `_class_name` or, where there is none, by its fields. `size` (height, width) replaces the
 /// configuration's `sample_size`.
 ///
 /// # Errors
@@ -120,10 +136,13 @@ pub fn open(config: &Json, size: Option<(usize, usize)>) -> Result<Box<dyn Model
     }
     // serde would take a list for a structure.
     let fields = config.parse::<serde_json::Map<String, serde_json::Value>>()?;
-    // Old folders lack the name, but not the fields; a file with neither is another system's.
-    let known = ["block_out_channels", "down_block_types", "sample_size", "in_channels"];
-    let ours = fields.is_empty() || known.iter().any(|k| fields.contains_key(*k));
-    let default = if ours { unet2d::CLASS } else { "(none)" };
+    // The files of other systems than diffusers, and old ones of its own, lack the name, but not the fields.
+    let told = ALL.iter().find(|a| a.fields.iter().any(|f| fields.contains_key(*f)));
+    let default = match told {
+        Some(architecture) => architecture.class,
+        None if fields.is_empty() => unet2d::CLASS,
+        None => "(none)",
+    };
     let class = config.parse::<Class>()?.name.unwrap_or_else(|| default.to_owned());
     match ALL.iter().find(|a| a.class == class) {
         Some(architecture) => (architecture.open)(config, size),

@@ -18,11 +18,11 @@ use undiffuse::shape::Shape;
 use undiffuse::weights::{Deterministic, DiffusersFolder, Json, Safetensors, Weights};
 
 /// Largest error of a network's tensors, as a part of their scale.
-const NETWORK: f64 = 1e-4;
+pub const NETWORK: f64 = 1e-4;
 /// Largest error of a sampler's states, as a part of their scale.
-const STATE: f64 = 2e-4;
+pub const STATE: f64 = 2e-4;
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 pub fn units(case: &Path) -> Vec<String> {
     let mut units = Vec::new();
@@ -44,14 +44,14 @@ pub fn run(gpu: &Gpu, case: &Path, unit: &str) -> Outcome {
 }
 
 /// A tensor in the engine's order.
-struct Array {
-    n: usize,
-    shape: Shape,
-    values: Vec<f32>,
+pub struct Array {
+    pub n: usize,
+    pub shape: Shape,
+    pub values: Vec<f32>,
 }
 
 /// `[n, c, h, w]`, `[n, c]` or `[n]` as NHWC.
-fn array(file: &Safetensors, key: &str) -> Result<Array> {
+pub fn array(file: &Safetensors, key: &str) -> Result<Array> {
     let (dims, raw) = file.read(key)?;
     let (n, shape) = match dims[..] {
         [] => (1, Shape::vector(1)),
@@ -73,7 +73,7 @@ fn array(file: &Safetensors, key: &str) -> Result<Array> {
 }
 
 /// Largest difference, over the largest wanted value or 1.
-fn difference(got: &[f32], want: &[f32]) -> Result<f64> {
+pub fn difference(got: &[f32], want: &[f32]) -> Result<f64> {
     if got.len() != want.len() {
         return Err(format!("{} numbers, wanted {}", got.len(), want.len()).into());
     }

@@ -23,6 +23,9 @@ use crate::weights::{Json, Weights};
 /// The `_class_name` of these configurations.
 pub const CLASS: &str = "UNet2DModel";
 
+/// What tells one without the name.
+pub const FIELDS: &[&str] = &["block_out_channels", "down_block_types", "sample_size", "in_channels"];
+
 /// Reads and checks a configuration; `size` (height, width) replaces its `sample_size`.
 ///
 /// # Errors
@@ -55,6 +58,7 @@ impl Model for Unet2d {
                 TimeProjection::Fourier { .. } => Times::Positive,
                 TimeProjection::Learned { steps, .. } => Times::Whole { steps },
             },
+            latent: 0,
         }
     }
 
