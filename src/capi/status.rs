@@ -155,6 +155,7 @@ fn of_graph(e: &GraphError) -> undiffuse_status {
         GraphError::Shape { .. } | GraphError::Size { .. } => UNDIFFUSE_MODEL_DAMAGED,
         GraphError::Weights(e) => of_weights(e),
         GraphError::Gpu(e) => of_gpu(e),
+        GraphError::Unsupported(_) => UNDIFFUSE_MODEL_UNSUPPORTED,
         GraphError::Internal(_) => UNDIFFUSE_INTERNAL,
     }
 }

@@ -15,6 +15,7 @@ use super::ops::{
     pixel_norm::PixelNorm,
     product::Product,
     resample::Resample,
+    slice::Slice,
     time::TimeEmbedding,
 };
 use super::{Act, Graph, GraphError, Tensor};
@@ -188,6 +189,14 @@ impl Graph {
     /// A table that is not a matrix.
     pub fn embedding(&mut self, label: Tensor, table: &Param) -> Result<Tensor> {
         self.push(Embed { table: table.clone() }, &[label])
+    }
+
+    /// Channels `at .. at + c`: `[n, h, w, c]`.
+    ///
+    /// # Errors
+    /// Channels that are not there.
+    pub fn slice(&mut self, x: Tensor, at: usize, c: usize) -> Result<Tensor> {
+        self.push(Slice { at, c }, &[x])
     }
 
     /// A weight `[c, h, w]` as the same image for all: `[n, h, w, c]`.

@@ -32,6 +32,9 @@ pub enum GraphError {
         /// The shape.
         shape: Shape,
     },
+    /// A part of an architecture that this library does not have.
+    #[error("not supported: {0}")]
+    Unsupported(String),
     /// A weight could not be read.
     #[error(transparent)]
     Weights(#[from] WeightsError),

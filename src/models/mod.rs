@@ -6,6 +6,7 @@
 pub mod cld;
 pub mod ddgan;
 mod error;
+pub mod lsgm;
 mod options;
 pub mod score_sde;
 pub mod unet2d;
@@ -23,6 +24,7 @@ pub const ALL: &[Architecture] = &[
     Architecture { class: score_sde::CLASS, fields: score_sde::FIELDS, open: score_sde::open },
     Architecture { class: ddgan::CLASS, fields: ddgan::FIELDS, open: ddgan::open },
     Architecture { class: cld::CLASS, fields: cld::FIELDS, open: cld::open },
+    Architecture { class: lsgm::CLASS, fields: lsgm::FIELDS, open: lsgm::open },
 ];
 
 /// A checked configuration that can be built.
@@ -36,10 +38,28 @@ pub trait Model: Debug + Send + Sync {
     /// [`ModelError::Weights`], [`ModelError::Graph`].
     fn build(&self, weights: &dyn Weights, graph: &mut Graph) -> Result<Network, ModelError>;
 
+    /// Adds another network of the model to `graph`; false where the model has none of that kind.
+    ///
+    /// # Errors
+    /// As [`Model::build`].
+    fn part(&self, part: Part, weights: &dyn Weights, graph: &mut Graph) -> Result<bool, ModelError> {
+        let _ = (part, weights, graph);
+        Ok(false)
+    }
+
     /// What the user may want to know about the configuration: fields that are ignored.
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
+}
+
+/// A network beside the one that is sampled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// From latents to an image.
+    Decoder,
+    /// From an image to latents.
+    Encoder,
 }
 
 /// Reads and checks a configuration of one architecture; see [`open`].

@@ -14,6 +14,7 @@ pub mod mixture_mean;
 pub mod pixel_norm;
 pub mod product;
 pub mod resample;
+pub mod slice;
 pub mod time;
 
 use super::plan::Lower;
