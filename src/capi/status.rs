@@ -172,7 +172,7 @@ fn of_engine(e: &EngineError) -> undiffuse_status {
 fn of_diffusion(e: &DiffusionError) -> undiffuse_status {
     match e {
         DiffusionError::Json(_) => UNDIFFUSE_MODEL_DAMAGED,
-        DiffusionError::Config { .. } => UNDIFFUSE_MODEL_UNSUPPORTED,
+        DiffusionError::Config { .. } | DiffusionError::Field { .. } => UNDIFFUSE_MODEL_UNSUPPORTED,
         DiffusionError::Option { .. } | DiffusionError::Unsupported { .. } => UNDIFFUSE_OPTION,
         DiffusionError::Program(_) | DiffusionError::Run(_) => UNDIFFUSE_INTERNAL,
     }

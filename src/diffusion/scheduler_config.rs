@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::schedule::BetaSchedule;
 use super::solver_config::SolverConfig;
 use super::timesteps::Spacing;
-use super::{Error, Prediction};
+use super::{Error, Prediction, System};
 
 /// More training timesteps than this are taken for a broken file.
 pub const MAX_TRAIN_TIMESTEPS: usize = 100_000;
@@ -104,6 +104,8 @@ pub struct SchedulerConfig {
     pub rescale_betas_zero_snr: bool,
     /// What the solvers of differential equations are told.
     pub solver: SolverConfig,
+    /// What a system with samplers of its own says; there is no schedule then.
+    pub system: Option<System>,
 }
 
 impl Default for SchedulerConfig {
@@ -126,6 +128,7 @@ impl Default for SchedulerConfig {
             set_alpha_to_one: true,
             rescale_betas_zero_snr: false,
             solver: SolverConfig::default(),
+            system: None,
         }
     }
 }
@@ -158,6 +161,7 @@ impl SchedulerConfig {
             set_alpha_to_one: f.flag("set_alpha_to_one", d.set_alpha_to_one)?,
             rescale_betas_zero_snr: f.flag("rescale_betas_zero_snr", d.rescale_betas_zero_snr)?,
             solver: SolverConfig::read(&f)?,
+            system: None,
         };
         config.check()?;
         Ok(config)

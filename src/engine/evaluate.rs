@@ -60,7 +60,8 @@ pub fn evaluate(
     plan.record(0, &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
     gpu.submit(encoder)?;
     let results = buffers[inputs.len()..].iter().zip(lens);
-    let read = results.map(|(b, len)| Ok(bytemuck::pod_collect_to_vec(&gpu.read(&b.buffer, len as u64 * 4)?)));
+    let read =
+        results.map(|(b, len)| Ok(bytemuck::pod_collect_to_vec(&gpu.read(&b.buffer, len as u64 * 4)?)));
     let read = read.collect::<Result<Vec<Vec<f32>>, EngineError>>()?;
     Ok(places.into_iter().map(|place| read[place].clone()).collect())
 }

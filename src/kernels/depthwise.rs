@@ -68,8 +68,7 @@ impl Depthwise {
         debug_assert!(self.supported());
         let Some(out) = self.out(from) else { return Vec::new() };
         let (vec4, width) = if from.c.is_multiple_of(4) { (1, 4) } else { (0, 1) };
-        let variant =
-            KERNEL.pick(caps, |v| v.get("VEC4") == vec4 && v.get(self.activation.define()) == 1);
+        let variant = KERNEL.pick(caps, |v| v.get("VEC4") == vec4 && v.get(self.activation.define()) == 1);
         let total = n * out.len() / width;
         let params = vec![
             ("total", total.into()),

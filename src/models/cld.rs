@@ -1,11 +1,11 @@
 //! The score model of CLD-SGM (Dockhorn et al. 2022, arXiv:2112.07068).
 //!
-//! `sample` is `u = (x, v)`, data before velocities on the channel axis, `timestep` the
-//! diffusion time in `(0, 1]`; `output` is what the reference's network returns: the
+//! `sample` is the data `x`, `velocity` the velocities `v` (the reference joins them on the
+//! channel axis), `timestep` the diffusion time in `(0, 1]`; `output` is what the reference's network returns: the
 //! prediction of the noise in `v`, before the mixed score.
 
 use super::options::{Blocks, Checker, List, Sizes};
-use super::{Description, Labels, Model, ModelError, Network, Times};
+use super::{Beside, Description, Labels, Model, ModelError, Network, Times};
 use crate::graph::{Act, Graph};
 use crate::nn::{Builder, Embedding, Ncsnpp, Result};
 use crate::shape::Shape;
@@ -63,7 +63,7 @@ impl Default for Config {
 #[derive(Debug)]
 struct Cld {
     net: Net,
-    /// The data; the state has twice the channels.
+    /// The data, and the velocities.
     data: Shape,
 }
 
@@ -71,7 +71,10 @@ struct Cld {
 enum Net {
     Unet(Box<Ncsnpp>),
     /// `hidden` times a linear map and SiLU, then a linear map, of state and time.
-    Mlp { hidden: usize, width: usize },
+    Mlp {
+        hidden: usize,
+        width: usize,
+    },
 }
 
 /// Reads and checks a configuration.
@@ -105,17 +108,15 @@ pub fn open(json: &Json, size: Option<(usize, usize)>) -> std::result::Result<Bo
 }
 
 impl Cld {
-    fn state(&self) -> Shape {
-        self.data.with_c(2 * self.data.c)
-    }
-
     fn network(&self, b: &mut Builder<'_>) -> Result<Network> {
-        let sample = b.graph.input("sample", self.state())?;
+        let sample = b.graph.input("sample", self.data)?;
+        let velocity = b.graph.input("velocity", self.data)?;
         let timestep = b.graph.input("timestep", Shape::vector(1))?;
+        let state = b.graph.concat(sample, velocity)?;
         let output = match &self.net {
-            Net::Unet(net) => net.build(b, sample, timestep, None)?,
+            Net::Unet(net) => net.build(b, state, timestep, None)?,
             Net::Mlp { hidden, width } => {
-                let mut h = b.graph.concat(sample, timestep)?;
+                let mut h = b.graph.concat(state, timestep)?;
                 for i in 0..*hidden {
                     h = b.linear(&format!("main.{}", 2 * i), h, *width)?;
                     h = b.graph.act(h, Act::Silu)?;
@@ -124,7 +125,7 @@ impl Cld {
             }
         };
         b.graph.output("output", output);
-        Ok(Network { sample, timestep, class_labels: None, latent: None, output })
+        Ok(Network { sample, timestep, class_labels: None, beside: Some(velocity), output })
     }
 }
 
@@ -133,19 +134,15 @@ impl Model for Cld {
         let fourier = matches!(&self.net, Net::Unet(net) if net.embedding == Embedding::Fourier);
         Description {
             architecture: CLASS,
-            sample: self.state(),
+            sample: self.data,
             out_channels: self.data.c,
             labels: Labels::None,
             times: if fourier { Times::Positive } else { Times::Real },
-            latent: 0,
+            beside: Beside::Velocity,
         }
     }
 
-    fn build(
-        &self,
-        weights: &dyn Weights,
-        graph: &mut Graph,
-    ) -> std::result::Result<Network, ModelError> {
+    fn build(&self, weights: &dyn Weights, graph: &mut Graph) -> std::result::Result<Network, ModelError> {
         Ok(self.network(&mut Builder::new(graph, weights))?)
     }
 }

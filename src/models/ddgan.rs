@@ -4,7 +4,7 @@
 //! `output` is a sample of `x_0`. The configuration holds the reference's command-line flags.
 
 use super::options::{Blocks, Checker, List, Sizes};
-use super::{Description, Labels, Model, ModelError, Network, Times};
+use super::{Beside, Description, Labels, Model, ModelError, Network, Times};
 use crate::graph::{Act, Graph, Tensor};
 use crate::nn::{Builder, Ncsnpp, Result};
 use crate::shape::Shape;
@@ -122,7 +122,7 @@ impl Ddgan {
             output = b.graph.act(output, Act::Tanh)?;
         }
         b.graph.output("output", output);
-        Ok(Network { sample, timestep, class_labels: None, latent: Some(z), output })
+        Ok(Network { sample, timestep, class_labels: None, beside: Some(z), output })
     }
 
     /// From z to the style of all norms: pixel norm, then linear maps, each followed by SiLU.
@@ -145,15 +145,11 @@ impl Model for Ddgan {
             out_channels: self.sample.c,
             labels: Labels::None,
             times: Times::Whole { steps: self.steps },
-            latent: self.nz,
+            beside: Beside::Noise { len: self.nz },
         }
     }
 
-    fn build(
-        &self,
-        weights: &dyn Weights,
-        graph: &mut Graph,
-    ) -> std::result::Result<Network, ModelError> {
+    fn build(&self, weights: &dyn Weights, graph: &mut Graph) -> std::result::Result<Network, ModelError> {
         Ok(self.network(&mut Builder::new(graph, weights))?)
     }
 }

@@ -90,8 +90,33 @@ pub struct Description {
     pub labels: Labels,
     /// The times that the model takes.
     pub times: Times,
-    /// The length of the noise vector that the model takes beside the image; 0 for none.
-    pub latent: usize,
+    /// What the model takes beside the image.
+    pub beside: Beside,
+}
+
+/// What a model takes beside an image, a time and a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// Nothing.
+    Nothing,
+    /// Input `z`: a vector of normal noise.
+    Noise {
+        /// Its length.
+        len: usize,
+    },
+    /// Input `velocity`, of the image's shape.
+    Velocity,
+}
+
+impl Beside {
+    /// The name of the input.
+    pub const fn input(self) -> Option<&'static str> {
+        match self {
+            Beside::Nothing => None,
+            Beside::Noise { .. } => Some("z"),
+            Beside::Velocity => Some("velocity"),
+        }
+    }
 }
 
 /// What a model takes as a label.
@@ -136,8 +161,8 @@ pub struct Network {
     pub timestep: Tensor,
     /// Input `class_labels`, as [`Labels`] says; none for an unconditional model.
     pub class_labels: Option<Tensor>,
-    /// Input `z`: a vector of [`Description::latent`]; none where that is 0.
-    pub latent: Option<Tensor>,
+    /// The input that [`Description::beside`] names.
+    pub beside: Option<Tensor>,
     /// Output `output`: `[n, h, w, out_channels]`.
     pub output: Tensor,
 }

@@ -153,13 +153,16 @@ impl Blocks {
         check.word("normalization", &self.normalization, &[("GroupNorm", ())])?;
         check.word("attention_type", &self.attention_type, &[("ddpm", ())])?;
         if self.conv_size != 3 {
-            return Err(check.error("conv_size", format!("{} is not supported; supported: 3", self.conv_size)));
+            return Err(
+                check.error("conv_size", format!("{} is not supported; supported: 3", self.conv_size))
+            );
         }
         if self.fir_kernel.0 != [1, 3, 3, 1] {
             let what = format!("{:?} is not supported; supported: [1, 3, 3, 1]", self.fir_kernel.0);
             return Err(check.error("fir_kernel", what));
         }
-        let embedding = check.word("embedding_type", &self.embedding_type, &[("positional", 0), ("fourier", 1)])?;
+        let embedding =
+            check.word("embedding_type", &self.embedding_type, &[("positional", 0), ("fourier", 1)])?;
         let input = [
             ("none", Progressive::None),
             ("input_skip", Progressive::Skip),
@@ -174,7 +177,9 @@ impl Blocks {
         let (resblock, styled) = check.word("resblock_type", &self.resblock_type, &kinds)?;
         let progressive = check.word("progressive", &self.progressive, &output)?;
         if progressive == Progressive::Skip && !sizes.fir {
-            return Err(check.error("progressive", "output_skip without fir is not supported: its reference fails"));
+            return Err(
+                check.error("progressive", "output_skip without fir is not supported: its reference fails")
+            );
         }
         if resblock == ResblockType::Ddpm && !(sizes.fir && !self.resamp_with_conv) {
             let what = "ddpm is supported with fir true and resamp_with_conv false: its reference fails else";
@@ -241,7 +246,8 @@ impl Blocks {
 }
 
 fn activation(check: &Checker, word: &str) -> Result<Act, ModelError> {
-    let known = [("swish", Act::Silu), ("relu", Act::Relu), ("elu", Act::Elu(1.0)), ("lrelu", Act::Leaky(0.2))];
+    let known =
+        [("swish", Act::Silu), ("relu", Act::Relu), ("elu", Act::Elu(1.0)), ("lrelu", Act::Leaky(0.2))];
     check.word("nonlinearity", word, &known)
 }
 

@@ -6,7 +6,7 @@
 //! in continuous time, the number of the step in discrete time.
 
 use super::options::{Blocks, Checker, List, Sizes};
-use super::{Description, Labels, Model, ModelError, Network, Times};
+use super::{Beside, Description, Labels, Model, ModelError, Network, Times};
 use crate::graph::Graph;
 use crate::nn::{Builder, Embedding, Ncsnpp, Result};
 use crate::shape::Shape;
@@ -152,7 +152,7 @@ impl ScoreSde {
             output = b.graph.div_image(output, sigma)?;
         }
         b.graph.output("output", output);
-        Ok(Network { sample, timestep, class_labels: None, latent: None, output })
+        Ok(Network { sample, timestep, class_labels: None, beside: None, output })
     }
 }
 
@@ -167,15 +167,11 @@ impl Model for ScoreSde {
                 Embedding::Fourier => Times::Positive,
                 Embedding::Positional { .. } => Times::Real,
             },
-            latent: 0,
+            beside: Beside::Nothing,
         }
     }
 
-    fn build(
-        &self,
-        weights: &dyn Weights,
-        graph: &mut Graph,
-    ) -> std::result::Result<Network, ModelError> {
+    fn build(&self, weights: &dyn Weights, graph: &mut Graph) -> std::result::Result<Network, ModelError> {
         Ok(self.network(&mut Builder::new(graph, weights))?)
     }
 }

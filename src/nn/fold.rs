@@ -142,7 +142,8 @@ impl BatchNorm {
             weight.iter().zip(factors).map(|(w, f)| (f64::from(*w) * f) as f32).collect()
         });
         let bias = self.with(conv, "batch norm's bias before", &[out], |weight, norm, _| {
-            let sum = |row: &[f32]| row.iter().zip(norm).map(|(w, a)| f64::from(*w) * a.1).sum::<f64>() as f32;
+            let sum =
+                |row: &[f32]| row.iter().zip(norm).map(|(w, a)| f64::from(*w) * a.1).sum::<f64>() as f32;
             weight.chunks(norm.len().max(1)).map(sum).collect()
         });
         Conv { weight, bias: Some(bias) }

@@ -157,10 +157,7 @@ impl Walk<'_, '_, '_> {
     }
 
     /// A module that is one layer, named by its number alone.
-    fn layer(
-        &mut self,
-        build: impl FnOnce(&mut Builder<'_>, &str) -> Result<Tensor>,
-    ) -> Result<Tensor> {
+    fn layer(&mut self, build: impl FnOnce(&mut Builder<'_>, &str) -> Result<Tensor>) -> Result<Tensor> {
         let name = format!("all_modules.{}", self.next);
         self.next += 1;
         let y = build(self.b, &name)?;

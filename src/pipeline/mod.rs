@@ -152,7 +152,10 @@ impl Pipeline {
     ) -> Result<Pipeline, PipelineError> {
         let weights = WeightStore::default();
         // The smallest job puts all that depends on the network alone on the device.
-        let smallest = Sample { steps: Some(1), outputs: Outputs::none(), ..Sample::default() };
+        // (Where a model was trained for so many steps, no fewer will do.)
+        let steps = model.scheduler.system.is_none().then_some(1);
+        let sampler = model.default_sampler();
+        let smallest = Sample { steps, sampler, outputs: Outputs::none(), ..Sample::default() };
         // Where the default sampler does not suit the model's schedule, another may: its job says.
         if let Ok(program) = model.program(&smallest) {
             batch::plan(gpu, &model, &weights, &program, &smallest, progress).await?;

@@ -32,7 +32,8 @@ pub struct Args {
     /// Images at once [default: what fits]
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
-    /// ddpm (ancestral), ddim, euler, dpmpp_2m, unipc ... (a wrong name lists all) [default: ddim]
+    /// ddpm (ancestral), ddim, euler, dpmpp_2m, unipc ... (a wrong name lists all) [default: ddim,
+    /// or that of the model's reference where it has its own]
     #[arg(long, value_name = "NAME")]
     sampler: Option<Sampler>,
     #[command(flatten)]
@@ -113,11 +114,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
         progress.show(0.0, &format!("preparing {done}/{of}"));
     };
-    let pipeline = Pipeline::new(&gpu, model(args, like.as_ref())?, &mut prepare)?;
+    let model = model(args, like.as_ref())?;
+    if args.sampler.is_none() && like.is_none() {
+        options.sampler = model.default_sampler();
+    }
+    let pipeline = Pipeline::new(&gpu, model, &mut prepare)?;
     for note in pipeline.notes() {
         say!("note: {note}");
     }
-    let shape = pipeline.describe().sample;
+    let shape = pipeline.model().image();
     let size = (shape.w, shape.h);
     output.check(options.count, size, zoom)?;
     let info = gpu.info();

@@ -7,7 +7,10 @@
 //!
 //! To add a sampler: one file, its `mod`, and one row in `samplers!`.
 
+pub mod cld_em;
+pub mod cld_ode;
 pub mod custom;
+pub mod ddgan;
 pub mod ddim;
 pub mod ddim_inverse;
 pub mod ddpm;
@@ -24,10 +27,15 @@ pub mod euler;
 pub mod euler_a;
 mod exponential;
 pub mod heun;
+mod langevin;
+mod latent;
 pub mod lcm;
 pub mod lms;
+pub mod lsgm_ancestral;
+pub mod lsgm_ode;
 pub mod pndm;
 mod solve;
+pub mod sscs;
 pub mod unipc;
 
 pub use custom::Custom;
@@ -37,6 +45,7 @@ use std::str::FromStr;
 
 use super::guidance::{Conditioning, Guided};
 use super::program::{Instruction, Net, Program, Reg, Step};
+use super::system::{CldMethod, System};
 use super::timesteps::{timesteps, Steps};
 use super::{Error, Schedule, SchedulerConfig, Spread};
 use crate::shape::Shape;
@@ -106,6 +115,15 @@ samplers! {
     EdmEuler, "edm_euler", edm_euler, "EDMEulerScheduler", 30, "Euler's method for models in EDM's parametrisation";
     EdmDpm, "edm_dpm", edm_dpm, "EDMDPMSolverMultistepScheduler", 20,
         "DPM-Solver++, multistep, for models in EDM's parametrisation";
+    Ddgan, "ddgan", ddgan, "", 0, "the steps of a denoising diffusion GAN (Xiao et al. 2022), as many as it was trained for";
+    Sscs, "sscs", sscs, "", 0, "symmetric splitting, for critically damped Langevin models (Dockhorn et al. 2022)";
+    CldEm, "cld_em", cld_em, "", 0, "Euler-Maruyama, for critically damped Langevin models";
+    CldOde, "cld_ode", cld_ode, "", 50,
+        "the probability flow of critically damped Langevin models, four evaluations a step";
+    LsgmOde, "lsgm_ode", lsgm_ode, "", 50,
+        "the probability flow of latent score-based models (Vahdat et al. 2021), four evaluations a step, and the decoder";
+    LsgmAncestral, "lsgm_ancestral", lsgm_ancestral, "", 0,
+        "ancestral sampling of latent score-based models, and the decoder";
 }
 
 /// What is known of a sampler.
@@ -178,10 +196,41 @@ impl Sampler {
     /// # Errors
     /// Options and configurations that the sampler has not or cannot follow.
     pub fn program(self, context: &Context<'_>) -> Result<Program, Error> {
+        self.check_system(context)?;
         self.check_options(context)?;
         let program = (self.row().program)(context, self)?;
         program.validate()?;
         Ok(program)
+    }
+
+    /// The samplers of a system, the one of its reference first; none for a model that a
+    /// scheduler's configuration describes.
+    pub fn of_system(system: &System) -> &'static [Sampler] {
+        match system {
+            System::Ddgan(_) => &[Self::Ddgan],
+            System::Cld(of) => match of.method {
+                CldMethod::Sscs => &[Self::Sscs, Self::CldEm, Self::CldOde],
+                CldMethod::Em => &[Self::CldEm, Self::Sscs, Self::CldOde],
+                CldMethod::Ode => &[Self::CldOde, Self::Sscs, Self::CldEm],
+            },
+            System::Lsgm(_) => &[Self::LsgmOde, Self::LsgmAncestral],
+        }
+    }
+
+    /// Models that have samplers of their own take no others.
+    fn check_system(self, context: &Context<'_>) -> Result<(), Error> {
+        let Some(system) = &context.config.system else { return Ok(()) };
+        let own = Self::of_system(system);
+        if own.contains(&self) {
+            return Ok(());
+        }
+        let names: Vec<&str> = own.iter().map(|s| s.name()).collect();
+        Err(Error::option("sampler", self.name(), format!("this model takes {}", names.join(", "))))
+    }
+
+    /// The refusal of a model of another system.
+    fn not_for_this_model(self) -> Error {
+        Error::option("sampler", self.name(), format!("it is {}; this model is another", self.about()))
     }
 
     /// Options that this sampler would ignore are refused.
@@ -285,6 +334,11 @@ impl Default for Churn {
     fn default() -> Self {
         Self { s_churn: 0.0, s_tmin: 0.0, s_tmax: f64::INFINITY, s_noise: 1.0 }
     }
+}
+
+/// The system of a model that has samplers of its own.
+fn system_of<'a>(context: &Context<'a>, sampler: Sampler) -> Result<&'a System, Error> {
+    context.config.system.as_ref().ok_or_else(|| sampler.not_for_this_model())
 }
 
 /// What every program begins with.

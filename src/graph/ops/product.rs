@@ -29,8 +29,7 @@ impl Op for Product {
 
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
         let shape = cx.output_shape();
-        let call =
-            kernel::Product { n: cx.n(), pixels: shape.pixels(), c: shape.c, factor: self.factor };
+        let call = kernel::Product { n: cx.n(), pixels: shape.pixels(), c: shape.c, factor: self.factor };
         cx.calls(call.calls(cx.caps(), cx.input(0), cx.input(1), cx.output()));
         Ok(())
     }

@@ -92,7 +92,8 @@ impl Config {
                 Some(side) => (side, 3),
                 None if name == "ffhq" => (256, 3),
                 None => {
-                    let what = format!("`{name}` is not known; known: mnist, omniglot, cifar10, NAME_SIDE, ffhq");
+                    let what =
+                        format!("`{name}` is not known; known: mnist, omniglot, cifar10, NAME_SIDE, ffhq");
                     return Err(check.error("dataset", what));
                 }
             },
@@ -108,7 +109,9 @@ impl Config {
         let scales = check.count("num_latent_scales", self.num_latent_scales, 8)?;
         let blocks = check.count("num_postprocess_blocks", self.num_postprocess_blocks, 8)?;
         if self.num_preprocess_blocks != blocks {
-            return Err(check.error("num_preprocess_blocks", format!("must be num_postprocess_blocks, {blocks}")));
+            return Err(
+                check.error("num_preprocess_blocks", format!("must be num_postprocess_blocks, {blocks}"))
+            );
         }
         let mult = &self.channel_mult.0;
         if mult.len() != blocks + scales {
@@ -120,7 +123,9 @@ impl Config {
         }
         let factor = 1usize << (blocks + scales - 1);
         if !side.is_multiple_of(factor) {
-            return Err(check.error("num_latent_scales", format!("{side} pixels are not a multiple of {factor}")));
+            return Err(
+                check.error("num_latent_scales", format!("{side} pixels are not a multiple of {factor}"))
+            );
         }
         let residual = CellKind::Residual;
         let kinds = [
@@ -139,10 +144,15 @@ impl Config {
         ];
         let distribution = check.word("decoder_dist", &self.decoder_dist, &known)?;
         if matches!(distribution, Distribution::Mixture { .. }) && channels != 3 {
-            return Err(check.error("decoder_dist", format!("dml is of 3 colours, the images have {channels}")));
+            return Err(
+                check.error("decoder_dist", format!("dml is of 3 colours, the images have {channels}"))
+            );
         }
-        let input_skip =
-            check.word("progressive_input_vae", &self.progressive_input_vae, &[("none", false), ("input_skip", true)])?;
+        let input_skip = check.word(
+            "progressive_input_vae",
+            &self.progressive_input_vae,
+            &[("none", false), ("input_skip", true)],
+        )?;
         Ok(Nvae {
             side,
             channels,

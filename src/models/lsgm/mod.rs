@@ -9,7 +9,7 @@ mod config;
 pub mod nvae;
 
 use super::options::Checker;
-use super::{Description, Labels, Model, ModelError, Network, Part, Times};
+use super::{Beside, Description, Labels, Model, ModelError, Network, Part, Times};
 use crate::graph::{Act, Graph};
 use crate::nn::{Builder, Ncsnpp, Result};
 use crate::shape::Shape;
@@ -64,11 +64,12 @@ impl Lsgm {
             };
             let zeros = Param::lazy(format!("zeros.{}", shape.c), &[shape.c], move || vec![0.0; shape.c]);
             let of_net = b.graph.depthwise(net, (&part("sigmoid", 1.0), &zeros), 1, [0; 4], Act::Identity)?;
-            let of_x = b.graph.depthwise(sample, (&part("less sigmoid", -1.0), &zeros), 1, [0; 4], Act::Identity)?;
+            let of_x =
+                b.graph.depthwise(sample, (&part("less sigmoid", -1.0), &zeros), 1, [0; 4], Act::Identity)?;
             b.graph.concat(of_net, of_x)
         })?;
         b.graph.output("output", output);
-        Ok(Network { sample, timestep, class_labels: None, latent: None, output })
+        Ok(Network { sample, timestep, class_labels: None, beside: None, output })
     }
 }
 
@@ -81,15 +82,11 @@ impl Model for Lsgm {
             out_channels: 2 * sample.c,
             labels: Labels::None,
             times: Times::Real,
-            latent: 0,
+            beside: Beside::Nothing,
         }
     }
 
-    fn build(
-        &self,
-        weights: &dyn Weights,
-        graph: &mut Graph,
-    ) -> std::result::Result<Network, ModelError> {
+    fn build(&self, weights: &dyn Weights, graph: &mut Graph) -> std::result::Result<Network, ModelError> {
         Ok(self.network(&mut Builder::new(graph, weights))?)
     }
 

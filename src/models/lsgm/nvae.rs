@@ -1,8 +1,8 @@
 //! The autoencoder: NVAE's decoder and encoder.
 
+use crate::graph::GraphError;
 use crate::graph::{Act, Tensor};
 use crate::nn::{Builder, Cell, CellKind, Resize, Result};
-use crate::graph::GraphError;
 use crate::shape::Shape;
 
 /// Means and logarithms of deviations stay within this.

@@ -14,7 +14,7 @@ pub use build::build;
 pub use config::{Config, SampleSize};
 pub use layout::Layout;
 
-use super::{Description, Model, ModelError, Network, Times};
+use super::{Beside, Description, Model, ModelError, Network, Times};
 use crate::graph::Graph;
 use crate::nn::TimeProjection;
 use crate::shape::Shape;
@@ -58,7 +58,7 @@ impl Model for Unet2d {
                 TimeProjection::Fourier { .. } => Times::Positive,
                 TimeProjection::Learned { steps, .. } => Times::Whole { steps },
             },
-            latent: 0,
+            beside: Beside::Nothing,
         }
     }
 
