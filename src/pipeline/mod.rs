@@ -12,6 +12,7 @@ pub mod inspect;
 mod job;
 mod model;
 mod provenance;
+pub mod recipes;
 mod report;
 mod results;
 
@@ -23,6 +24,7 @@ pub use error::{chain, PipelineError};
 pub use job::{Canceller, Job};
 pub use model::Model;
 pub use provenance::{Difference, Provenance};
+pub use recipes::Recipe;
 pub use report::{Progress, Report};
 
 use crate::diffusion::sampler::Sampler;

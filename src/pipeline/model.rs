@@ -21,6 +21,8 @@ pub struct Model {
     pub(super) about: Description,
     /// What is drawn in the end.
     pub(super) image: Shape,
+    /// Why no sampler suits it.
+    unsampled: Option<String>,
     /// The network before the fusions.
     pub(super) built: Graph,
     /// The network, and a decoder where there is one.
@@ -78,6 +80,7 @@ impl Model {
         let image = image.unwrap_or(about.sample);
         let system = System::of(about.architecture, &configuration, image)
             .map_err(|e| PipelineError::Scheduler { path: folder.config.path.clone(), error: Box::new(e) })?;
+        let mut unsampled = None;
         let scheduler = match &folder.scheduler {
             _ if system.is_some() => SchedulerConfig {
                 num_train_timesteps: system.as_ref().map_or(1, System::steps),
@@ -85,11 +88,14 @@ impl Model {
                 ..SchedulerConfig::default()
             },
             None if about.architecture == models::score_sde::CLASS => {
-                let chain = score_sde::chain(&configuration);
-                chain.map_err(|e| PipelineError::Scheduler {
-                    path: folder.config.path.clone(),
-                    error: Box::new(e),
-                })?
+                match score_sde::chain(&configuration) {
+                    Ok(chain) => chain,
+                    // The network works; who asks for images is told.
+                    Err(e) => {
+                        unsampled = Some(e.to_string());
+                        SchedulerConfig::default()
+                    }
+                }
             }
             Some(json) => SchedulerConfig::from_json(&json.text)
                 .map_err(|e| PipelineError::Scheduler { path: json.path.clone(), error: Box::new(e) })?,
@@ -123,6 +129,7 @@ impl Model {
             built,
             nets,
             image,
+            unsampled,
             configuration,
             scheduler_file: folder
                 .scheduler
@@ -208,6 +215,9 @@ impl Model {
     /// # Errors
     /// Options that do not fit the model or each other.
     pub fn program(&self, options: &Sample) -> Result<Program, PipelineError> {
+        if let Some(why) = &self.unsampled {
+            return Err(PipelineError::Option { option: "sampler", what: why.clone() });
+        }
         let (config, steps) = options.steps_on(&self.scheduler)?;
         let conditioning = match self.about.labels {
             Labels::None => Conditioning::None,

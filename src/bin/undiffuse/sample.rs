@@ -14,7 +14,7 @@ use std::time::Duration;
 use undiffuse::diffusion::sampler::Sampler;
 use undiffuse::diffusion::Rng;
 use undiffuse::gpu::{Gpu, Options};
-use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, PipelineError, Provenance, Sample};
+use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, PipelineError, Provenance, Recipe, Sample};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -23,6 +23,12 @@ pub struct Args {
     /// [default: emoji32]
     #[arg(long, value_name = "NAME|FOLDER|OWNER/NAME")]
     model: Option<String>,
+    /// A published checkpoint's recipe (see `undiffuse recipes`), for the file of --weights
+    #[arg(long, value_name = "NAME", requires = "weights", conflicts_with = "model")]
+    recipe: Option<String>,
+    /// The checkpoint of --recipe: what PyTorch saved, or safetensors. Nothing in it is run
+    #[arg(long, value_name = "FILE", requires = "recipe")]
+    weights: Option<PathBuf>,
     /// How many images [default: 1]
     #[arg(long, value_name = "N")]
     count: Option<usize>,
@@ -246,6 +252,9 @@ fn adapter(args: &Args, like: Option<&Like>) -> Options {
 }
 
 fn model(args: &Args, like: Option<&Like>) -> Result<Model, Failure> {
+    if let (Some(recipe), Some(weights)) = (&args.recipe, &args.weights) {
+        return Ok(Recipe::find(recipe)?.open(weights)?);
+    }
     match (&args.model, like) {
         (None, Some(like)) => Ok(like.model()?),
         (given, _) => Ok(Model::find(given.as_deref().unwrap_or("emoji32"))?),

@@ -217,6 +217,12 @@ impl Sampler {
         }
     }
 
+    /// Whether it is of one system alone: its models take it, and no others do.
+    pub fn of_one_system(self) -> bool {
+        use Sampler::*;
+        matches!(self, Ddgan | Sscs | CldEm | CldOde | LsgmOde | LsgmAncestral)
+    }
+
     /// Models that have samplers of their own take no others.
     fn check_system(self, context: &Context<'_>) -> Result<(), Error> {
         let Some(system) = &context.config.system else { return Ok(()) };

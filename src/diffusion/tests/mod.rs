@@ -9,4 +9,5 @@ mod orders;
 mod process;
 mod programs;
 mod reference;
+mod systems;
 mod validator;
