@@ -3,7 +3,7 @@
 
 use super::cld::Cld;
 use super::latent::LatentSde;
-use super::Error;
+use super::{Error, Sampler};
 use crate::shape::Shape;
 use serde_json::{Map, Value};
 
@@ -144,6 +144,21 @@ impl System {
             "Lsgm" => Some(System::Lsgm(lsgm(&f, image)?)),
             _ => None,
         })
+    }
+
+    /// The system that a sampler is of, with its published settings; `None` for a sampler of models
+    /// that a scheduler's configuration describes.
+    ///
+    /// # Errors
+    /// None: the settings are the defaults of the references.
+    pub fn example(sampler: Sampler, image: Shape) -> Result<Option<System>, Error> {
+        let class = match sampler {
+            Sampler::Ddgan => "DenoisingDiffusionGan",
+            Sampler::Sscs | Sampler::CldEm | Sampler::CldOde => "CldSgm",
+            Sampler::LsgmOde | Sampler::LsgmAncestral => "Lsgm",
+            _ => return Ok(None),
+        };
+        Self::of(class, &Value::Null, image)
     }
 
     /// The steps of a user who names none.

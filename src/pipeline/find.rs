@@ -220,6 +220,7 @@ impl ZooModel {
         match Model::open(path) {
             Ok(opened) => {
                 let shape = opened.image;
+                model.not_sampled.clone_from(&opened.unsampled);
                 model.kind = Some(opened.about.architecture.into());
                 model.parameters = Some(opened.parameters());
                 let channels = if shape.c == 1 { "grey".into() } else { format!("{} channels", shape.c) };

@@ -22,7 +22,7 @@ pub struct Model {
     /// What is drawn in the end.
     pub(super) image: Shape,
     /// Why no sampler suits it.
-    unsampled: Option<String>,
+    pub(super) unsampled: Option<String>,
     /// The network before the fusions.
     pub(super) built: Graph,
     /// The network, and a decoder where there is one.
