@@ -181,7 +181,7 @@ impl Blocks {
                 check.error("progressive", "output_skip without fir is not supported: its reference fails")
             );
         }
-        if resblock == ResblockType::Ddpm && !(sizes.fir && !self.resamp_with_conv) {
+        if resblock == ResblockType::Ddpm && (self.resamp_with_conv || !sizes.fir) {
             let what = "ddpm is supported with fir true and resamp_with_conv false: its reference fails else";
             return Err(check.error("resblock_type", what));
         }

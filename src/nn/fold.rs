@@ -19,6 +19,9 @@ pub struct Conv {
     pub bias: Option<Param>,
 }
 
+/// What a weight, a norm's factors and summands, and a bias make together.
+type Folding = fn(&[f32], &[(f64, f64)], &[f32]) -> Vec<f32>;
+
 /// A batch norm in evaluation: `weight`, `bias`, `running_mean`, `running_var`, each `[c]`.
 #[derive(Clone, Debug)]
 pub struct BatchNorm {
@@ -151,13 +154,7 @@ impl BatchNorm {
 
     /// A tensor made of the convolution's weight, the norm's factors and summands, and the
     /// convolution's bias, empty where it has none.
-    fn with(
-        &self,
-        conv: &Conv,
-        how: &str,
-        shape: &[usize],
-        f: fn(&[f32], &[(f64, f64)], &[f32]) -> Vec<f32>,
-    ) -> Param {
+    fn with(&self, conv: &Conv, how: &str, shape: &[usize], f: Folding) -> Param {
         let parts = std::iter::once(&conv.weight).chain(&self.parts).chain(&conv.bias).cloned().collect();
         Param::fold(how, shape, parts, move |parts| {
             let [weight, norm @ ..] = &parts[..] else { return Vec::new() };

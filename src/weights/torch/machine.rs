@@ -163,7 +163,7 @@ impl<'p> Machine<'p> {
         }
     }
 
-    fn to_mark(&mut self) -> Result<Vec<Value>, String> {
+    fn since_mark(&mut self) -> Result<Vec<Value>, String> {
         let mark = self.marks.pop().ok_or("a mark is taken that is not there")?;
         Ok(self.stack.split_off(mark.min(self.stack.len())))
     }
@@ -193,7 +193,7 @@ impl<'p> Machine<'p> {
                 Ok(None)
             }
             b'0' => self.pop().map(|_| None),
-            b'1' => self.to_mark().map(|_| None),
+            b'1' => self.since_mark().map(|_| None),
             b'2' => {
                 let v = self.pop()?;
                 self.push(v)?;
@@ -228,19 +228,19 @@ impl<'p> Machine<'p> {
                 items.reverse();
                 self.make(Node::Tuple(items))
             }
-            b't' => self.to_mark().and_then(|items| self.make(Node::Tuple(items))),
-            b'l' => self.to_mark().and_then(|items| self.make(Node::List(items))),
-            b'd' => self.to_mark().and_then(pairs).and_then(|pairs| self.make(Node::Dict(pairs))),
+            b't' => self.since_mark().and_then(|items| self.make(Node::Tuple(items))),
+            b'l' => self.since_mark().and_then(|items| self.make(Node::List(items))),
+            b'd' => self.since_mark().and_then(pairs).and_then(|pairs| self.make(Node::Dict(pairs))),
             b'a' => {
                 let v = self.pop()?;
                 self.append(vec![v])
             }
-            b'e' => self.to_mark().and_then(|items| self.append(items)),
+            b'e' => self.since_mark().and_then(|items| self.append(items)),
             b's' => {
                 let (v, k) = (self.pop()?, self.pop()?);
                 self.set(vec![(k, v)])
             }
-            b'u' => self.to_mark().and_then(pairs).and_then(|pairs| self.set(pairs)),
+            b'u' => self.since_mark().and_then(pairs).and_then(|pairs| self.set(pairs)),
             b'q' => self.uint(1).and_then(|i| self.remember(i as u32)),
             b'r' => self.uint(4).and_then(|i| self.remember(i as u32)),
             0x94 => self.remember(self.memo.len() as u32),
