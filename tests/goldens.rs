@@ -5,6 +5,8 @@
 
 #[path = "support/golden_diffusers.rs"]
 mod diffusers;
+#[path = "support/golden_systems.rs"]
+mod systems;
 #[path = "support/golden_tangent.rs"]
 mod tangent;
 
@@ -91,7 +93,7 @@ fn main() -> ExitCode {
     for system in SYSTEMS {
         for case in entries(&root.join(system), None) {
             let case_name = format!("{system}/{}", name(&case));
-            let units = if system == "diffusers" { diffusers::units(&case) } else { other_units(&case) };
+            let units = if system == "diffusers" { diffusers::units(&case) } else { systems::units(&case) };
             for unit in units {
                 let full = format!("{case_name}/{unit}");
                 if !wanted(&full) {
@@ -99,7 +101,7 @@ fn main() -> ExitCode {
                 }
                 let outcome = match system {
                     "diffusers" => diffusers::run(&gpu, &case, &unit),
-                    _ => Outcome::Skipped(format!("{system} is not supported yet")),
+                    _ => systems::run(&gpu, system, &case, &unit),
                 };
                 count.add(&full, outcome);
             }
@@ -111,12 +113,4 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
-}
-
-/// A network and its sampler files, of the systems in the `config.json` layout.
-fn other_units(case: &Path) -> Vec<String> {
-    let mut units = vec!["network".to_string()];
-    let samplers = entries(case, Some("safetensors")).into_iter().map(|p| name(&p));
-    units.extend(samplers.filter(|n| n.starts_with("sampler")));
-    units
 }

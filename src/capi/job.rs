@@ -108,7 +108,7 @@ pub unsafe extern "C" fn undiffuse_job_start(
             (out, pipeline, options.sample()?)
         };
         let job = pipeline.pipeline.sample(&options)?;
-        let shape = pipeline.pipeline.describe().sample;
+        let shape = pipeline.pipeline.model().image();
         *out = Box::into_raw(Box::new(undiffuse_job {
             canceller: job.canceller(),
             state: Mutex::new(State { job, images: Vec::new() }),

@@ -41,14 +41,14 @@ pub unsafe extern "C" fn undiffuse_pipeline_open(
 #[no_mangle]
 pub unsafe extern "C" fn undiffuse_pipeline_width(pipeline: *const undiffuse_pipeline) -> u32 {
     // SAFETY: the contract of the interface.
-    guard_value(0, || Ok(unsafe { handle("pipeline", pipeline) }?.pipeline.describe().sample.w as u32))
+    guard_value(0, || Ok(unsafe { handle("pipeline", pipeline) }?.pipeline.model().image().w as u32))
 }
 
 /// The height of its images in pixels; 0 for NULL.
 #[no_mangle]
 pub unsafe extern "C" fn undiffuse_pipeline_height(pipeline: *const undiffuse_pipeline) -> u32 {
     // SAFETY: the contract of the interface.
-    guard_value(0, || Ok(unsafe { handle("pipeline", pipeline) }?.pipeline.describe().sample.h as u32))
+    guard_value(0, || Ok(unsafe { handle("pipeline", pipeline) }?.pipeline.model().image().h as u32))
 }
 
 /// How many classes it draws; 0 where it knows of none, and for NULL.

@@ -155,6 +155,7 @@ fn of_graph(e: &GraphError) -> undiffuse_status {
         GraphError::Shape { .. } | GraphError::Size { .. } => UNDIFFUSE_MODEL_DAMAGED,
         GraphError::Weights(e) => of_weights(e),
         GraphError::Gpu(e) => of_gpu(e),
+        GraphError::Unsupported(_) => UNDIFFUSE_MODEL_UNSUPPORTED,
         GraphError::NoTangent { .. } | GraphError::Internal(_) => UNDIFFUSE_INTERNAL,
     }
 }
@@ -173,7 +174,7 @@ fn of_engine(e: &EngineError) -> undiffuse_status {
 fn of_diffusion(e: &DiffusionError) -> undiffuse_status {
     match e {
         DiffusionError::Json(_) => UNDIFFUSE_MODEL_DAMAGED,
-        DiffusionError::Config { .. } => UNDIFFUSE_MODEL_UNSUPPORTED,
+        DiffusionError::Config { .. } | DiffusionError::Field { .. } => UNDIFFUSE_MODEL_UNSUPPORTED,
         DiffusionError::Option { .. } | DiffusionError::Unsupported { .. } => UNDIFFUSE_OPTION,
         DiffusionError::Program(_) | DiffusionError::Table(_) | DiffusionError::Run(_) => UNDIFFUSE_INTERNAL,
     }

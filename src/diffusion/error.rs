@@ -21,6 +21,17 @@ pub enum Error {
         need: String,
     },
 
+    /// A field of the model's configuration is refused: mend the file.
+    #[error("config.json: {field} is {value}; {need}")]
+    Field {
+        /// The field's name in the file.
+        field: &'static str,
+        /// What the file says.
+        value: String,
+        /// What would be accepted.
+        need: String,
+    },
+
     /// An option of the caller is refused: choose another value.
     #[error("{option} = {value}: {need}")]
     Option {
@@ -71,6 +82,10 @@ impl From<RunError> for Error {
 impl Error {
     pub(crate) fn config(field: &'static str, value: impl ToString, need: impl Into<String>) -> Self {
         Self::Config { field, value: value.to_string(), need: need.into() }
+    }
+
+    pub(crate) fn field(field: &'static str, value: impl ToString, need: impl Into<String>) -> Self {
+        Self::Field { field, value: value.to_string(), need: need.into() }
     }
 
     pub(crate) fn option(option: &'static str, value: impl ToString, need: impl Into<String>) -> Self {

@@ -21,10 +21,12 @@
 //! ```
 
 mod beta;
+pub mod cld;
 pub mod continuous;
 mod error;
 pub mod grid;
 pub mod guidance;
+pub mod latent;
 pub mod prediction;
 pub mod process;
 pub mod program;
@@ -32,13 +34,16 @@ pub mod rng;
 pub mod sampler;
 pub mod schedule;
 pub mod scheduler_config;
+pub mod score_sde;
 pub mod solver_config;
 pub mod spread;
+pub mod system;
 pub mod timesteps;
 
 pub use continuous::Continuous;
 pub use error::Error;
 pub use prediction::Prediction;
+pub use process::Process;
 pub use program::Program;
 pub use rng::Rng;
 pub use sampler::Sampler;
@@ -46,6 +51,7 @@ pub use schedule::Schedule;
 pub use scheduler_config::SchedulerConfig;
 pub use solver_config::SolverConfig;
 pub use spread::Spread;
+pub use system::System;
 
 #[cfg(test)]
 mod tests;

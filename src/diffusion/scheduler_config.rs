@@ -14,7 +14,7 @@ use super::process::{Process, Quantity};
 use super::schedule::BetaSchedule;
 use super::solver_config::SolverConfig;
 use super::timesteps::Spacing;
-use super::{Continuous, Error, Prediction};
+use super::{Continuous, Error, Prediction, System};
 
 /// More training timesteps than this are taken for a broken file.
 pub const MAX_TRAIN_TIMESTEPS: usize = 100_000;
@@ -109,6 +109,8 @@ pub struct SchedulerConfig {
     /// The model in continuous time, if it was trained so: then there are no betas, and
     /// samplers of discrete chains are refused.
     pub continuous: Option<Continuous>,
+    /// What a system with samplers of its own says; there is no schedule then.
+    pub system: Option<System>,
 }
 
 impl Default for SchedulerConfig {
@@ -132,6 +134,7 @@ impl Default for SchedulerConfig {
             rescale_betas_zero_snr: false,
             solver: SolverConfig::default(),
             continuous: None,
+            system: None,
         }
     }
 }
@@ -172,6 +175,7 @@ impl SchedulerConfig {
                 }
                 _ => None,
             },
+            system: None,
         };
         config.check()?;
         Ok(config)

@@ -43,6 +43,16 @@ pub enum Steps {
     Sigmas(Vec<f64>),
 }
 
+impl Steps {
+    /// The number, where no more than that is said.
+    pub fn count(&self) -> Option<usize> {
+        match self {
+            Steps::Count(count) => Some(*count),
+            Steps::At(_) | Steps::Sigmas(_) => None,
+        }
+    }
+}
+
 impl From<usize> for Steps {
     fn from(count: usize) -> Self {
         Self::Count(count)

@@ -37,9 +37,18 @@ pub fn evaluate(
     }
     let mut wanted = Vec::new();
     let mut lens = Vec::new();
+    let mut tensors = Vec::new();
+    // Which result each name gets: two names of one tensor share one.
+    let mut places = Vec::new();
     for name in outputs {
         let found = graph.outputs().iter().chain(graph.taps()).find(|(n, _)| n == name);
         let (_, t) = found.ok_or_else(|| EngineError::Internal(format!("no output `{name}`")))?;
+        let place = tensors.iter().position(|other| other == t).unwrap_or(tensors.len());
+        places.push(place);
+        if place < tensors.len() {
+            continue;
+        }
+        tensors.push(*t);
         let len = n * graph.shape(*t).len();
         buffers.push(buffer(name, len)?);
         wanted.push((*name, builder.external(name)));
@@ -51,5 +60,8 @@ pub fn evaluate(
     plan.record(0, &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
     gpu.submit(encoder)?;
     let results = buffers[inputs.len()..].iter().zip(lens);
-    results.map(|(b, len)| Ok(bytemuck::pod_collect_to_vec(&gpu.read(&b.buffer, len as u64 * 4)?))).collect()
+    let read =
+        results.map(|(b, len)| Ok(bytemuck::pod_collect_to_vec(&gpu.read(&b.buffer, len as u64 * 4)?)));
+    let read = read.collect::<Result<Vec<Vec<f32>>, EngineError>>()?;
+    Ok(places.into_iter().map(|place| read[place].clone()).collect())
 }

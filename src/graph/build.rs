@@ -4,15 +4,22 @@
 use super::ops::{
     attention::Attention,
     concat::Concat,
+    constant::Constant,
     conv::Conv2d,
+    depthwise::Depthwise,
     elementwise::{Elementwise, Kind},
     embed::Embed,
     fir::Fir,
     group_norm::GroupNorm,
+    mixture_mean::MixtureMean,
+    pixel_norm::PixelNorm,
+    product::Product,
     resample::Resample,
+    slice::Slice,
     time::TimeEmbedding,
 };
 use super::{Act, Graph, GraphError, Tensor};
+use crate::kernels::product::Factor;
 use crate::weights::Param;
 
 type Result<T> = std::result::Result<T, GraphError>;
@@ -182,5 +189,80 @@ impl Graph {
     /// A table that is not a matrix.
     pub fn embedding(&mut self, label: Tensor, table: &Param) -> Result<Tensor> {
         self.push(Embed { table: table.clone() }, &[label])
+    }
+
+    /// Channels `at .. at + c`: `[n, h, w, c]`.
+    ///
+    /// # Errors
+    /// Channels that are not there.
+    pub fn slice(&mut self, x: Tensor, at: usize, c: usize) -> Result<Tensor> {
+        self.push(Slice { at, c }, &[x])
+    }
+
+    /// A weight `[c, h, w]` as the same image for all: `[n, h, w, c]`.
+    ///
+    /// # Errors
+    /// A weight of another number of dimensions.
+    pub fn constant(&mut self, image: &Param) -> Result<Tensor> {
+        self.push(Constant { image: image.clone() }, &[])
+    }
+
+    /// Each channel with a filter of its own: `[n, h, w, c] -> [n, oh, ow, c]`, weight
+    /// `[c, 1, kh, kw]`, bias `[c]`, zero padding `[top, bottom, left, right]`; then `act`,
+    /// identity or SiLU.
+    ///
+    /// # Errors
+    /// Shapes that do not fit, or another activation.
+    pub fn depthwise(
+        &mut self,
+        x: Tensor,
+        (weight, bias): (&Param, &Param),
+        stride: usize,
+        padding: [usize; 4],
+        act: Act,
+    ) -> Result<Tensor> {
+        let (weight, bias) = (weight.clone(), bias.clone());
+        self.push(Depthwise { weight, bias, stride, padding, act }, &[x])
+    }
+
+    /// Linear between neighbours to `(h, w)`, corner upon corner (`align_corners`).
+    ///
+    /// # Errors
+    /// A target of no pixels.
+    pub fn upsample_linear(&mut self, x: Tensor, to: (usize, usize)) -> Result<Tensor> {
+        self.push(Resample::Linear { h: to.0, w: to.1 }, &[x])
+    }
+
+    /// `a b`, of one shape, or with `b` a vector `[n, 1, 1, c]` for every pixel.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn mul(&mut self, a: Tensor, b: Tensor) -> Result<Tensor> {
+        let factor = if self.shape(a) == self.shape(b) { Factor::Same } else { Factor::Vector };
+        self.push(Product { factor }, &[a, b])
+    }
+
+    /// `a exp(b)`, of one shape.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn mul_exp(&mut self, a: Tensor, b: Tensor) -> Result<Tensor> {
+        self.push(Product { factor: Factor::Exp }, &[a, b])
+    }
+
+    /// `x / sqrt(mean(x^2) + eps)` over the channels of a pixel.
+    ///
+    /// # Errors
+    /// None for a valid tensor.
+    pub fn pixel_norm(&mut self, x: Tensor, eps: f64) -> Result<Tensor> {
+        self.push(PixelNorm { eps }, &[x])
+    }
+
+    /// The mean of a mixture of discretised logistics: `[n, h, w, 10 k] -> [n, h, w, 3]`.
+    ///
+    /// # Errors
+    /// Channels that 10 does not divide.
+    pub fn mixture_mean(&mut self, x: Tensor) -> Result<Tensor> {
+        self.push(MixtureMean, &[x])
     }
 }

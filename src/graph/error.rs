@@ -40,6 +40,9 @@ pub enum GraphError {
         /// The module.
         scope: String,
     },
+    /// A part of an architecture that this library does not have.
+    #[error("not supported: {0}")]
+    Unsupported(String),
     /// A weight could not be read.
     #[error(transparent)]
     Weights(#[from] WeightsError),

@@ -14,6 +14,7 @@ pub mod attention;
 pub mod attention_tangent;
 pub mod conv;
 pub mod copy_channels;
+pub mod depthwise;
 pub mod elementwise;
 pub mod embed;
 pub mod fill;
@@ -21,12 +22,15 @@ pub mod fir;
 pub mod gate;
 pub mod mean;
 pub mod mix;
+pub mod mixture_mean;
 pub mod noise;
 mod noise_table;
 pub mod norm;
 pub mod norm_tangent;
 pub mod pack;
+pub mod pixel_norm;
 pub mod pointwise;
+pub mod product;
 pub mod quantile;
 pub mod reduce;
 pub mod reflect;
@@ -245,6 +249,7 @@ pub static ALL: &[&Kernel] = &[
     &conv::STREAM3,
     &conv::TILE,
     &copy_channels::KERNEL,
+    &depthwise::KERNEL,
     &elementwise::KERNEL,
     &embed::ROWS,
     &embed::TIME,
@@ -253,6 +258,7 @@ pub static ALL: &[&Kernel] = &[
     &gate::KERNEL,
     &mean::KERNEL,
     &mix::KERNEL,
+    &mixture_mean::KERNEL,
     &noise::KERNEL,
     &norm::APPLY,
     &norm::FINISH,
@@ -260,7 +266,9 @@ pub static ALL: &[&Kernel] = &[
     &norm_tangent::KERNEL,
     &pack::COUNT_BAD,
     &pack::KERNEL,
+    &pixel_norm::KERNEL,
     &pointwise::KERNEL,
+    &product::KERNEL,
     &quantile::KERNEL,
     &reduce::KERNEL,
     &resample::KERNEL,

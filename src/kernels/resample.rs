@@ -1,4 +1,4 @@
-//! Nearest neighbours at any size, and means of squares.
+//! Nearest neighbours at any size, means of squares, and linear interpolation.
 
 use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant};
 use crate::shape::Shape;
@@ -10,6 +10,8 @@ pub static KERNEL: Kernel = Kernel {
     variants: &[
         Variant { name: "vec4_nearest", defines: &[("VEC4", 1), ("POOL", 0)], needs: Needs::NONE },
         Variant { name: "vec4_pool", defines: &[("VEC4", 1), ("POOL", 1)], needs: Needs::NONE },
+        Variant { name: "vec4_linear", defines: &[("VEC4", 1), ("LINEAR", 1)], needs: Needs::NONE },
+        Variant { name: "scalar_linear", defines: &[("VEC4", 0), ("LINEAR", 1)], needs: Needs::NONE },
         Variant { name: "scalar_nearest", defines: &[("VEC4", 0), ("POOL", 0)], needs: Needs::NONE },
         Variant { name: "scalar_pool", defines: &[("VEC4", 0), ("POOL", 1)], needs: Needs::NONE },
     ],
@@ -30,13 +32,21 @@ pub enum Resample {
         /// The side.
         k: usize,
     },
+    /// Linear between neighbours, corner upon corner: row `y` is at `y (h - 1) / (to_h - 1)` of the
+    /// source, columns likewise.
+    Linear {
+        /// Rows.
+        h: usize,
+        /// Columns.
+        w: usize,
+    },
 }
 
 impl Resample {
     /// The shape that a shape becomes.
     pub fn out(&self, from: Shape) -> Shape {
         match *self {
-            Resample::Nearest { h, w } => Shape::new(h, w, from.c),
+            Resample::Nearest { h, w } | Resample::Linear { h, w } => Shape::new(h, w, from.c),
             Resample::Pool { k } => Shape::new(from.h / k.max(1), from.w / k.max(1), from.c),
         }
     }
@@ -45,11 +55,13 @@ impl Resample {
     pub fn calls<B: Clone>(&self, caps: &Caps, n: usize, from: Shape, src: B, dst: B) -> Vec<Call<B>> {
         let out = self.out(from);
         let (vec4, width) = if from.c.is_multiple_of(4) { (1, 4) } else { (0, 1) };
-        let (pool, k) = match *self {
-            Resample::Nearest { .. } => (0, 1),
-            Resample::Pool { k } => (1, k),
+        let (pool, linear, k) = match *self {
+            Resample::Nearest { .. } => (0, 0, 1),
+            Resample::Linear { .. } => (0, 1, 1),
+            Resample::Pool { k } => (1, 0, k),
         };
-        let variant = KERNEL.pick(caps, |v| v.get("VEC4") == vec4 && v.get("POOL") == pool);
+        let variant = KERNEL
+            .pick(caps, |v| v.get("VEC4") == vec4 && v.get("POOL") == pool && v.get("LINEAR") == linear);
         let total = n * out.len() / width;
         let params = vec![
             ("total", total.into()),
@@ -74,6 +86,23 @@ impl Resample {
                 Resample::Nearest { .. } => {
                     let v = f64::from(x[at(row * from.h / to.h, col * from.w / to.w)]);
                     out.push(v, v.abs());
+                }
+                Resample::Linear { h, w } => {
+                    let place = |i: usize, from: usize, to: usize| {
+                        let at = (i * (from - 1)) as f64 / (to.max(2) - 1) as f64;
+                        let low = (i * (from - 1)) / (to.max(2) - 1);
+                        (low, (low + 1).min(from - 1), at - low as f64)
+                    };
+                    let ((y0, y1, fy), (x0, x1, fx)) = (place(row, from.h, h), place(col, from.w, w));
+                    let corners = [
+                        (y0, x0, (1.0 - fy) * (1.0 - fx)),
+                        (y0, x1, (1.0 - fy) * fx),
+                        (y1, x0, fy * (1.0 - fx)),
+                        (y1, x1, fy * fx),
+                    ];
+                    let v = |(y, col, weight): (usize, usize, f64)| weight * f64::from(x[at(y, col)]);
+                    let size = corners.iter().map(|&(y, col, _)| f64::from(x[at(y, col)].abs())).sum();
+                    out.push(corners.into_iter().map(v).sum(), size);
                 }
                 Resample::Pool { k } => {
                     let all = || {

@@ -5,13 +5,18 @@
 //! module, and whatever is asked for within has the module's path before its name.
 
 mod attention;
+pub mod fold;
+mod ncsnpp;
+mod nvae;
 mod resnet;
 mod sampling;
 mod time;
 
-pub use attention::AttentionBlock;
-pub use resnet::{ResnetBlock, TimeBias};
-pub use sampling::{conv_down, conv_up, fir_down, fir_up, Resample};
+pub use attention::{AttentionBlock, AttentionNames};
+pub use ncsnpp::{Combine, Embedding, Ncsnpp, Progressive, ResblockType};
+pub use nvae::{Cell, CellKind, Resize};
+pub use resnet::{adaptive_group_norm, Conditions, ResnetBlock, ResnetNames, Shortcut, TimeBias};
+pub use sampling::{conv_down, conv_up, fir_conv_down, fir_down, fir_up, Resample};
 pub use time::{time_mlp, TimeProjection};
 
 use crate::graph::{Graph, GraphError, Tensor};
@@ -98,6 +103,28 @@ impl<'a> Builder<'a> {
             let (weight, bias) = (b.param("weight", &[out, c])?, b.param("bias", &[out])?);
             b.graph.linear(x, &weight, Some(&bias))
         })
+    }
+
+    /// The linear map `name` on the channels of every pixel, stored as score_sde does ("network
+    /// in network"): `W` `[in, out]`, `b` `[out]`. `[n, h, w, i]` to `[n, h, w, out]`.
+    ///
+    /// # Errors
+    /// Missing weights.
+    pub fn nin(&mut self, name: &str, x: Tensor, out: usize) -> Result<Tensor> {
+        let c = self.graph.shape(x).c;
+        self.scope(name, |b| {
+            let (weight, bias) = (b.param("W", &[c, out])?, b.param("b", &[out])?);
+            let weight = weight.map("transposed", &[out, c], move |w| {
+                (0..out * c).map(|i| w[i % c * out + i / c]).collect()
+            });
+            b.graph.linear(x, &weight, Some(&bias))
+        })
+    }
+
+    /// [`Graph::tap`] with the name of the current module.
+    pub fn tap(&mut self, x: Tensor) {
+        let name = self.path.join(".");
+        self.graph.tap(&name, x);
     }
 
     /// The group norm `name` with scale and bias. Shape is kept.

@@ -50,6 +50,16 @@ pub fn fir_down(b: &mut Builder<'_>, x: Tensor) -> Result<Tensor> {
     b.graph.fir(x, &FIR, 1, 2, (1, 1), 1.0)
 }
 
+/// The filter without its stride, zeros around the image, then the 3 x 3 convolution `name` of
+/// stride 2 without padding (StyleGAN2's `conv_downsample_2d`): `[n, h, w, c]` to `[n, h/2, w/2, out]`.
+///
+/// # Errors
+/// Missing weights, an image that is too small.
+pub fn fir_conv_down(b: &mut Builder<'_>, name: &str, x: Tensor, out: usize) -> Result<Tensor> {
+    let smooth = b.graph.fir(x, &FIR, 1, 1, (2, 2), 1.0)?;
+    b.conv2d(name, smooth, out, 3, 2, [0; 4])
+}
+
 /// The module `name`: a 3 x 3 convolution `conv` of stride 2 that keeps the channels.
 /// `padding` 1 pads all sides; 0 pads right and bottom by one.
 ///

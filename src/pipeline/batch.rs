@@ -23,7 +23,7 @@ pub(super) async fn plan(
     options: &Sample,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<(Executable, Option<String>), PipelineError> {
-    let nets = std::slice::from_ref(&model.net);
+    let nets = &model.nets;
     let most = if gpu.caps().stream { MOST_CPU } else { MOST_GPU };
     let mut most = options.batch.unwrap_or(most).min(options.count);
     let (mut note, mut first) = (None, None);

@@ -219,7 +219,8 @@ impl ZooModel {
         let mut model = ZooModel { name, kind, parameters: None, about: String::new(), not_sampled: None };
         match Model::open(path) {
             Ok(opened) => {
-                let shape = opened.about.sample;
+                let shape = opened.image;
+                model.not_sampled.clone_from(&opened.unsampled);
                 model.kind = Some(opened.about.architecture.into());
                 model.parameters = Some(opened.parameters());
                 let channels = if shape.c == 1 { "grey".into() } else { format!("{} channels", shape.c) };

@@ -184,7 +184,7 @@ impl Model {
 
     /// The network with its fusions done, in Graphviz's language.
     pub fn dot(&self) -> String {
-        dot::dot(&self.net.graph, &self.name)
+        dot::dot(&self.nets[0].graph, &self.name)
     }
 }
 

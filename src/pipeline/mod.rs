@@ -12,6 +12,7 @@ pub mod inspect;
 mod job;
 mod model;
 mod provenance;
+pub mod recipes;
 mod report;
 mod results;
 
@@ -23,6 +24,7 @@ pub use error::{chain, PipelineError};
 pub use job::{Canceller, Job};
 pub use model::Model;
 pub use provenance::{Difference, Provenance};
+pub use recipes::Recipe;
 pub use report::{Adaptive, Progress, Report};
 
 use crate::diffusion::sampler::{Sampler, SolverOptions};
@@ -155,7 +157,10 @@ impl Pipeline {
     ) -> Result<Pipeline, PipelineError> {
         let weights = WeightStore::default();
         // The smallest job puts all that depends on the network alone on the device.
-        let smallest = Sample { steps: Some(1), outputs: Outputs::none(), ..Sample::default() };
+        // (Where a model was trained for so many steps, no fewer will do.)
+        let steps = model.scheduler.system.is_none().then_some(1);
+        let sampler = model.default_sampler();
+        let smallest = Sample { steps, sampler, outputs: Outputs::none(), ..Sample::default() };
         // Where the default sampler does not suit the model's schedule, another may: its job says.
         if let Ok(program) = model.program(&smallest) {
             batch::plan(gpu, &model, &weights, &program, &smallest, progress).await?;

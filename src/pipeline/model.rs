@@ -5,10 +5,11 @@ use super::{PipelineError, Sample, EMBEDDED};
 use crate::diffusion::guidance::Conditioning;
 use crate::diffusion::program::Program;
 use crate::diffusion::sampler::Context;
-use crate::diffusion::{self, Rng, SchedulerConfig};
+use crate::diffusion::{self, score_sde, Rng, Sampler, SchedulerConfig, System};
 use crate::engine::NetGraph;
 use crate::graph::{passes, Graph};
-use crate::models::{self, Description, Labels};
+use crate::models::{self, Description, Labels, Part};
+use crate::shape::Shape;
 use crate::weights::{DiffusersFolder, Fingerprint};
 use std::path::Path;
 
@@ -18,9 +19,14 @@ use std::path::Path;
 pub struct Model {
     pub(super) name: String,
     pub(super) about: Description,
+    /// What is drawn in the end.
+    pub(super) image: Shape,
+    /// Why no sampler suits it.
+    pub(super) unsampled: Option<String>,
     /// The network before the fusions.
     pub(super) built: Graph,
-    pub(super) net: NetGraph,
+    /// The network, and a decoder where there is one.
+    pub(super) nets: Vec<NetGraph>,
     pub(super) configuration: serde_json::Value,
     /// Null where there is no file.
     pub(super) scheduler_file: serde_json::Value,
@@ -60,8 +66,37 @@ impl Model {
         let mut graph = Graph::new();
         model.build(folder.weights(), &mut graph)?;
         let mut notes = folder.notes.clone();
+        if about.architecture != models::unet2d::CLASS {
+            // These say all of their sampling in the configuration itself.
+            notes.retain(|n| !n.contains("scheduler_config.json"));
+        }
         notes.extend(model.notes());
+        let configuration: serde_json::Value = folder.config.parse()?;
+        let mut nets = Vec::new();
+        let mut decoder = Graph::new();
+        let decoded = model.part(Part::Decoder, folder.weights(), &mut decoder)?;
+        let image =
+            decoder.outputs().iter().find(|(name, _)| name == "image").map(|(_, t)| decoder.shape(*t));
+        let image = image.unwrap_or(about.sample);
+        let system = System::of(about.architecture, &configuration, image)
+            .map_err(|e| PipelineError::Scheduler { path: folder.config.path.clone(), error: Box::new(e) })?;
+        let mut unsampled = None;
         let scheduler = match &folder.scheduler {
+            _ if system.is_some() => SchedulerConfig {
+                num_train_timesteps: system.as_ref().map_or(1, System::steps),
+                system,
+                ..SchedulerConfig::default()
+            },
+            None if about.architecture == models::score_sde::CLASS => {
+                match score_sde::chain(&configuration) {
+                    Ok(chain) => chain,
+                    // The network works; who asks for images is told.
+                    Err(e) => {
+                        unsampled = Some(e.to_string());
+                        SchedulerConfig::default()
+                    }
+                }
+            }
             Some(json) => SchedulerConfig::from_json(&json.text)
                 .map_err(|e| PipelineError::Scheduler { path: json.path.clone(), error: Box::new(e) })?,
             None => {
@@ -70,20 +105,32 @@ impl Model {
             }
         };
         let built = graph.without_taps();
-        let net = NetGraph {
+        nets.push(NetGraph {
             graph: passes::run(&built),
-            images: vec!["sample".into()],
+            images: std::iter::once("sample").chain(about.beside.input()).map(String::from).collect(),
             time: Some("timestep".into()),
             label: (about.labels != Labels::None).then(|| "class_labels".into()),
             output: "output".into(),
-        };
+        });
+        if decoded {
+            let decoder = decoder.without_taps();
+            nets.push(NetGraph {
+                images: decoder.inputs().iter().map(|(name, _)| name.clone()).collect(),
+                graph: passes::run(&decoder),
+                time: None,
+                label: None,
+                output: "image".into(),
+            });
+        }
         let classes = Classes::new(about.labels, &folder.index);
         Ok(Model {
             name: name.to_string(),
             about,
             built,
-            net,
-            configuration: folder.config.parse()?,
+            nets,
+            image,
+            unsampled,
+            configuration,
             scheduler_file: folder
                 .scheduler
                 .as_ref()
@@ -128,6 +175,17 @@ impl Model {
         options.step_count(&self.scheduler)
     }
 
+    /// The sampler of a user who names none: the one of the model's reference.
+    pub fn default_sampler(&self) -> Sampler {
+        let own = self.scheduler.system.as_ref().map(Sampler::of_system);
+        own.and_then(|own| own.first().copied()).unwrap_or(Sampler::Ddim)
+    }
+
+    /// The shape of the images that are drawn: the network's, or that of a decoder.
+    pub fn image(&self) -> Shape {
+        self.image
+    }
+
     /// The noise schedule and what samplers are told by the model's files.
     pub fn scheduler(&self) -> &SchedulerConfig {
         &self.scheduler
@@ -135,7 +193,7 @@ impl Model {
 
     /// The network with its fusions done.
     pub fn network(&self) -> &NetGraph {
-        &self.net
+        &self.nets[0]
     }
 
     /// Numbers in the weights that the network reads.
@@ -161,6 +219,9 @@ impl Model {
             let need = "this sampler chooses its steps itself: give --rtol and --atol in place of them";
             return Err(diffusion::Error::option("steps", steps, need).into());
         }
+        if let Some(why) = &self.unsampled {
+            return Err(PipelineError::Option { option: "sampler", what: why.clone() });
+        }
         let (config, steps) = options.steps_on(&self.scheduler)?;
         let conditioning = match self.about.labels {
             Labels::None => Conditioning::None,
@@ -172,7 +233,8 @@ impl Model {
             guidance_scale: options.guidance_scale,
             eta: options.eta,
             options: options.solver,
-            single: true,
+            // What diffusers rounds is rounded; systems of their own are as exact as can be.
+            single: self.scheduler.system.is_none(),
             ..Context::new(&config, self.about.sample, steps)
         };
         let program = options.sampler.program(&context)?;

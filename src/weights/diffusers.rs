@@ -125,6 +125,11 @@ impl DiffusersFolder {
         }
     }
 
+    /// A configuration and tensors that were opened on their own.
+    pub fn with_weights(config: Json, weights: Arc<dyn Weights>) -> Self {
+        Self { config, scheduler: None, index: ModelIndex::default(), notes: Vec::new(), weights }
+    }
+
     /// The network's tensors.
     pub fn weights(&self) -> &dyn Weights {
         self.weights.as_ref()

@@ -20,6 +20,7 @@ pub mod names;
 mod param;
 pub mod safetensors;
 pub mod sharded;
+pub mod torch;
 
 pub use bytes::Bytes;
 pub use deterministic::Deterministic;
@@ -30,6 +31,7 @@ pub use json::Json;
 pub use param::{Dtype, Param};
 pub use safetensors::Safetensors;
 pub use sharded::Sharded;
+pub use torch::TorchFile;
 
 use std::sync::{Mutex, PoisonError};
 

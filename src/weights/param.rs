@@ -40,7 +40,7 @@ struct Inner {
 enum Data {
     Stored { bytes: Bytes, range: Range<usize>, dtype: Dtype },
     Given(Vec<f32>),
-    Made(Box<dyn Fn() -> Result<Vec<f32>, WeightsError> + Send + Sync>),
+    Derived(Box<dyn Fn() -> Result<Vec<f32>, WeightsError> + Send + Sync>),
 }
 
 impl Param {
@@ -72,7 +72,30 @@ impl Param {
         shape: &[usize],
         make: impl Fn() -> Result<Vec<f32>, WeightsError> + Send + Sync + 'static,
     ) -> Param {
-        Self::new(name.into(), shape, Data::Made(Box::new(make)))
+        Self::new(name.into(), shape, Data::Derived(Box::new(make)))
+    }
+
+    /// What `f` makes of these numbers when they are needed, `how` saying in a word what that is.
+    pub fn map(
+        &self,
+        how: &str,
+        shape: &[usize],
+        f: impl Fn(Vec<f32>) -> Vec<f32> + Send + Sync + 'static,
+    ) -> Param {
+        Self::fold(how, shape, vec![self.clone()], move |mut p| f(p.pop().unwrap_or_default()))
+    }
+
+    /// A tensor that `f` makes of several others when it is needed, under the name of the first
+    /// and `how`.
+    pub fn fold(
+        how: &str,
+        shape: &[usize],
+        of: Vec<Param>,
+        f: impl Fn(Vec<Vec<f32>>) -> Vec<f32> + Send + Sync + 'static,
+    ) -> Param {
+        let name = format!("{}, {how}", of.first().map_or("", Param::name));
+        let make = move || Ok(f(of.iter().map(Param::to_f32).collect::<Result<_, _>>()?));
+        Self::new(name, shape, Data::Derived(Box::new(make)))
     }
 
     /// A tensor within `bytes`; little-endian, any alignment.
@@ -119,7 +142,7 @@ impl Param {
     pub fn dtype(&self) -> Dtype {
         match &self.0.data {
             Data::Stored { dtype, .. } => *dtype,
-            Data::Given(_) | Data::Made(_) => Dtype::F32,
+            Data::Given(_) | Data::Derived(_) => Dtype::F32,
         }
     }
 
@@ -131,7 +154,7 @@ impl Param {
     pub fn to_f32(&self) -> Result<Vec<f32>, WeightsError> {
         let numbers = match &self.0.data {
             Data::Given(v) => v.clone(),
-            Data::Made(make) => make()?,
+            Data::Derived(make) => make()?,
             Data::Stored { bytes, range, dtype } => {
                 decode(bytes.as_slice().get(range.clone()).unwrap_or_default(), *dtype)
             }

@@ -6,6 +6,7 @@ mod batch;
 mod conv;
 mod graph;
 mod harness;
+mod networks;
 mod noise;
 mod resize;
 mod sampler;

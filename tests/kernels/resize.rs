@@ -14,10 +14,11 @@ fn shape() -> impl Strategy<Value = Shape> {
 
 #[test]
 fn resample_matches() {
-    let s = (1usize..4, shape(), 1usize..20, 1usize..20, 0usize..2, any::<u64>());
+    let s = (1usize..4, shape(), 1usize..20, 1usize..20, 0usize..3, any::<u64>());
     twin(&[&resample::KERNEL], 200, s, |t, caps, &(n, from, h, w, pool, seed)| {
         let op = match pool {
             0 => Resample::Nearest { h, w },
+            2 => Resample::Linear { h, w },
             _ => Resample::Pool { k: 1 + h % 3 },
         };
         let x = data(seed, n * from.len());

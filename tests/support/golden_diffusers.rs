@@ -20,7 +20,7 @@ use undiffuse::weights::{Deterministic, DiffusersFolder, Json, Safetensors, Weig
 /// Largest error of a network's tensors, as a part of their scale.
 pub const NETWORK: f64 = 1e-4;
 /// Largest error of a sampler's states, as a part of their scale.
-const STATE: f64 = 2e-4;
+pub const STATE: f64 = 2e-4;
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 

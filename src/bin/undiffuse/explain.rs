@@ -7,7 +7,7 @@ use serde_json::json;
 use undiffuse::diffusion::guidance::Conditioning;
 use undiffuse::diffusion::program::{Program, Step};
 use undiffuse::diffusion::sampler::{Context, Sampler, SolverOptions};
-use undiffuse::diffusion::SchedulerConfig;
+use undiffuse::diffusion::{SchedulerConfig, System};
 use undiffuse::pipeline::{Class, Model, Sample};
 use undiffuse::shape::Shape;
 
@@ -98,11 +98,19 @@ fn program(args: &Args) -> Result<(Program, String), Failure> {
         let text = format!("class: `{name}` is the name of a model's class: name the model with --model");
         return Err(Failure::Error(text.into()));
     }
-    let config = SchedulerConfig::default();
+    let shape = Shape::new(32, 32, 3);
+    let system = System::example(args.sampler, shape)?;
+    let mut config = SchedulerConfig { system, ..SchedulerConfig::default() };
+    if let Some(system) = &config.system {
+        config.num_train_timesteps = system.steps();
+    }
     let train = config.num_train_timesteps;
     let options = args.grid.apply(Sample { sampler: args.sampler, ..Default::default() });
     let (config, steps) = options.steps_on(&config)?;
-    let mut schedule = format!("the default schedule of DDPM (linear, {train} times)");
+    let mut schedule = match config.system {
+        Some(_) => format!("its paper's process ({train} steps)"),
+        None => format!("the default schedule of DDPM (linear, {train} times)"),
+    };
     let class = args.class.is_some() || args.guidance_scale != 1.0;
     let conditioning = match class {
         true => {
@@ -117,7 +125,7 @@ fn program(args: &Args) -> Result<(Program, String), Failure> {
         eta: args.eta,
         options: args.solver.over(SolverOptions::default()),
         single: true,
-        ..Context::new(&config, Shape::new(32, 32, 3), steps)
+        ..Context::new(&config, shape, steps)
     };
     Ok((args.sampler.program(&context)?, schedule))
 }

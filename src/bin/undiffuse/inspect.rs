@@ -11,7 +11,8 @@ const DEAREST: usize = 10;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// An embedded model, a model folder, `OWNER/NAME` as the Hugging Face cache has it, or `zoo/NAME`
+    /// An embedded model, a model folder, `OWNER/NAME` as the Hugging Face cache has it, or `zoo/NAME`;
+    /// with --tensors, a checkpoint (.pth, .pt, .safetensors)
     #[arg(value_name = "MODEL")]
     model: String,
     /// What to plan for: navi21, apple7, core-webgpu, lavapipe, or an adapter of this machine by
@@ -33,9 +34,19 @@ pub struct Args {
     /// Print the graph for Graphviz: `undiffuse inspect MODEL --dot | dot -Tsvg -o model.svg`
     #[arg(long, conflicts_with_all = ["all", "passes"])]
     dot: bool,
+    /// List the tensors of a checkpoint: name, type, shape, least, greatest and mean number. Nothing
+    /// in the file is run
+    #[arg(long, conflicts_with_all = ["dot", "all", "passes", "machine"])]
+    tensors: bool,
+    /// The moving average in place of the weights, where the checkpoint holds one
+    #[arg(long, requires = "tensors")]
+    ema: bool,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
+    if args.tensors {
+        return crate::tensors::run(std::path::Path::new(&args.model), args.ema, args.json);
+    }
     let model = Model::find(&args.model)?;
     if args.dot {
         say!(stdout, "{}", model.dot().trim_end());

@@ -17,8 +17,10 @@ mod inspect;
 mod like;
 mod output;
 mod progress;
+mod recipes;
 mod sample;
 mod solver;
+mod tensors;
 mod text;
 
 use clap::{Parser, Subcommand};
@@ -47,6 +49,10 @@ enum Verb {
     Compare(compare::Args),
     /// Draw what the forward process does to a picture: from the image to noise
     Forward(forward::Args),
+    /// List the published checkpoints that can be opened by name
+    Recipes(recipes::Args),
+    /// Bring a published checkpoint into a folder that `--model` takes: safetensors, smaller, mapped
+    Import(recipes::Import),
     /// List the adapters of this machine, the embedded models and the zoo
     Info(info::Args),
 }
@@ -83,6 +89,8 @@ fn main() -> ExitCode {
         Verb::Explain(args) => explain::run(&args),
         Verb::Compare(args) => compare::run(&args),
         Verb::Forward(args) => forward::run(&args),
+        Verb::Recipes(args) => recipes::run(&args),
+        Verb::Import(args) => recipes::import(&args),
         Verb::Info(args) => info::run(&args),
     };
     match result {

@@ -16,7 +16,7 @@ use undiffuse::diffusion::sampler::Sampler;
 use undiffuse::diffusion::Rng;
 use undiffuse::gpu::{Gpu, Options};
 use undiffuse::pipeline::{
-    Adaptive, Class, Job, Model, Outputs, Pipeline, PipelineError, Provenance, Sample,
+    Adaptive, Class, Job, Model, Outputs, Pipeline, PipelineError, Provenance, Recipe, Sample,
 };
 
 #[derive(clap::Args)]
@@ -26,6 +26,12 @@ pub struct Args {
     /// [default: emoji32]
     #[arg(long, value_name = "NAME|FOLDER|OWNER/NAME")]
     model: Option<String>,
+    /// A published checkpoint's recipe (see `undiffuse recipes`), for the file of --weights
+    #[arg(long, value_name = "NAME", requires = "weights", conflicts_with = "model")]
+    recipe: Option<String>,
+    /// The checkpoint of --recipe: what PyTorch saved, or safetensors. Nothing in it is run
+    #[arg(long, value_name = "FILE", requires = "recipe")]
+    weights: Option<PathBuf>,
     /// How many images [default: 1]
     #[arg(long, value_name = "N")]
     count: Option<usize>,
@@ -35,7 +41,8 @@ pub struct Args {
     /// Images at once [default: what fits]
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
-    /// ddpm (ancestral), ddim, euler, dpmpp_2m, unipc ... (a wrong name lists all) [default: ddim]
+    /// ddpm (ancestral), ddim, euler, dpmpp_2m, unipc ... (a wrong name lists all) [default: ddim,
+    /// or that of the model's reference where it has its own]
     #[arg(long, value_name = "NAME")]
     sampler: Option<Sampler>,
     #[command(flatten)]
@@ -118,11 +125,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
         progress.show(0.0, &format!("preparing {done}/{of}"));
     };
-    let pipeline = Pipeline::new(&gpu, model(args, like.as_ref())?, &mut prepare)?;
+    let model = model(args, like.as_ref())?;
+    if args.sampler.is_none() && like.is_none() {
+        options.sampler = model.default_sampler();
+    }
+    let pipeline = Pipeline::new(&gpu, model, &mut prepare)?;
     for note in pipeline.notes() {
         say!("note: {note}");
     }
-    let shape = pipeline.describe().sample;
+    let shape = pipeline.model().image();
     let size = (shape.w, shape.h);
     output.check(options.count, size, zoom)?;
     let info = gpu.info();
@@ -276,6 +287,9 @@ fn adapter(args: &Args, like: Option<&Like>) -> Options {
 }
 
 fn model(args: &Args, like: Option<&Like>) -> Result<Model, Failure> {
+    if let (Some(recipe), Some(weights)) = (&args.recipe, &args.weights) {
+        return Ok(Recipe::find(recipe)?.open(weights)?);
+    }
     match (&args.model, like) {
         (None, Some(like)) => Ok(like.model()?),
         (given, _) => Ok(Model::find(given.as_deref().unwrap_or("emoji32"))?),

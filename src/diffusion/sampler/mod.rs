@@ -9,7 +9,10 @@
 
 mod adaptive;
 pub mod ancestral;
+pub mod cld_em;
+pub mod cld_ode;
 pub mod custom;
+pub mod ddgan;
 pub mod ddim;
 pub mod ddim_inverse;
 pub mod ddpm;
@@ -30,8 +33,12 @@ pub mod euler_maruyama;
 mod exponential;
 pub mod flow_heun;
 pub mod heun;
+mod langevin;
+mod latent;
 pub mod lcm;
 pub mod lms;
+pub mod lsgm_ancestral;
+pub mod lsgm_ode;
 pub mod options;
 pub mod pc;
 pub mod pndm;
@@ -39,6 +46,7 @@ pub mod reverse_diffusion;
 pub mod rk4;
 pub mod rk45;
 mod solve;
+pub mod sscs;
 pub mod unipc;
 mod view;
 
@@ -51,6 +59,7 @@ use std::str::FromStr;
 
 use super::guidance::{Conditioning, Guided};
 use super::program::{Instruction, Net, Program, Reg, Step};
+use super::system::{CldMethod, System};
 use super::timesteps::{timesteps, Steps};
 use super::{Error, Schedule, SchedulerConfig, Spread};
 use crate::shape::Shape;
@@ -129,6 +138,15 @@ samplers! {
     Rk45, "rk45", rk45, "", 1, "adaptive Dormand-Prince 5(4) on the probability flow: --rtol, --atol";
     DpmAdaptive, "dpm_adaptive", dpm_adaptive, "", 1, "DPM-Solver-23 with adaptive steps (Lu et al. 2022): --rtol, --atol";
     DpmAdaptive12, "dpm_adaptive_12", dpm_adaptive, "", 1, "DPM-Solver-12 with adaptive steps";
+    Ddgan, "ddgan", ddgan, "", 0, "the steps of a denoising diffusion GAN (Xiao et al. 2022), as many as it was trained for";
+    Sscs, "sscs", sscs, "", 0, "symmetric splitting, for critically damped Langevin models (Dockhorn et al. 2022)";
+    CldEm, "cld_em", cld_em, "", 0, "Euler-Maruyama, for critically damped Langevin models";
+    CldOde, "cld_ode", cld_ode, "", 50,
+        "the probability flow of critically damped Langevin models, four evaluations a step";
+    LsgmOde, "lsgm_ode", lsgm_ode, "", 50,
+        "the probability flow of latent score-based models (Vahdat et al. 2021), four evaluations a step, and the decoder";
+    LsgmAncestral, "lsgm_ancestral", lsgm_ancestral, "", 0,
+        "ancestral sampling of latent score-based models, and the decoder";
 }
 
 /// What is known of a sampler.
@@ -221,10 +239,47 @@ impl Sampler {
     /// # Errors
     /// Options and configurations that the sampler has not or cannot follow.
     pub fn program(self, context: &Context<'_>) -> Result<Program, Error> {
+        self.check_system(context)?;
         self.check_options(context)?;
         let program = (self.row().program)(context, self)?;
         program.validate()?;
         Ok(program)
+    }
+
+    /// The samplers of a system, the one of its reference first; none for a model that a
+    /// scheduler's configuration describes.
+    pub fn of_system(system: &System) -> &'static [Sampler] {
+        match system {
+            System::Ddgan(_) => &[Self::Ddgan],
+            System::Cld(of) => match of.method {
+                CldMethod::Sscs => &[Self::Sscs, Self::CldEm, Self::CldOde],
+                CldMethod::Em => &[Self::CldEm, Self::Sscs, Self::CldOde],
+                CldMethod::Ode => &[Self::CldOde, Self::Sscs, Self::CldEm],
+            },
+            System::Lsgm(_) => &[Self::LsgmOde, Self::LsgmAncestral],
+        }
+    }
+
+    /// Whether it is of one system alone: its models take it, and no others do.
+    pub fn of_one_system(self) -> bool {
+        use Sampler::*;
+        matches!(self, Ddgan | Sscs | CldEm | CldOde | LsgmOde | LsgmAncestral)
+    }
+
+    /// Models that have samplers of their own take no others.
+    fn check_system(self, context: &Context<'_>) -> Result<(), Error> {
+        let Some(system) = &context.config.system else { return Ok(()) };
+        let own = Self::of_system(system);
+        if own.contains(&self) {
+            return Ok(());
+        }
+        let names: Vec<&str> = own.iter().map(|s| s.name()).collect();
+        Err(Error::option("sampler", self.name(), format!("this model takes {}", names.join(", "))))
+    }
+
+    /// The refusal of a model of another system.
+    fn not_for_this_model(self) -> Error {
+        Error::option("sampler", self.name(), format!("it is {}; this model is another", self.about()))
     }
 
     /// Options that this sampler would ignore are refused.
@@ -369,6 +424,11 @@ impl Default for Churn {
     fn default() -> Self {
         Self { s_churn: 0.0, s_tmin: 0.0, s_tmax: f64::INFINITY, s_noise: 1.0 }
     }
+}
+
+/// The system of a model that has samplers of its own.
+fn system_of<'a>(context: &Context<'a>, sampler: Sampler) -> Result<&'a System, Error> {
+    context.config.system.as_ref().ok_or_else(|| sampler.not_for_this_model())
 }
 
 /// What every program begins with.

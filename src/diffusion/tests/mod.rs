@@ -10,4 +10,5 @@ mod orders;
 mod process;
 mod programs;
 mod reference;
+mod systems;
 mod validator;

@@ -3,12 +3,18 @@
 
 pub mod attention;
 pub mod concat;
+pub mod constant;
 pub mod conv;
+pub mod depthwise;
 pub mod elementwise;
 pub mod embed;
 pub mod fir;
 pub mod group_norm;
+pub mod mixture_mean;
+pub mod pixel_norm;
+pub mod product;
 pub mod resample;
+pub mod slice;
 pub mod tangent;
 pub mod time;
 

@@ -16,6 +16,13 @@ pub enum Resample {
         /// Columns.
         w: usize,
     },
+    /// Linear between neighbours, corner upon corner, to this size.
+    Linear {
+        /// Rows.
+        h: usize,
+        /// Columns.
+        w: usize,
+    },
     /// The mean of `k x k` pixels, stride `k`.
     AvgPool {
         /// Rows and columns of the window.
@@ -27,6 +34,7 @@ impl Op for Resample {
     fn name(&self) -> &'static str {
         match self {
             Resample::Nearest { .. } => "nearest",
+            Resample::Linear { .. } => "linear_resample",
             Resample::AvgPool { .. } => "avg_pool",
         }
     }
@@ -34,7 +42,7 @@ impl Op for Resample {
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let [x] = arity(inputs)?;
         match *self {
-            Resample::Nearest { h, w } => Ok(Shape::new(h, w, x.c)),
+            Resample::Nearest { h, w } | Resample::Linear { h, w } => Ok(Shape::new(h, w, x.c)),
             Resample::AvgPool { k } if k > 0 && x.h >= k && x.w >= k => Ok(Shape::new(x.h / k, x.w / k, x.c)),
             Resample::AvgPool { k } => Err(format!("a window of {k} x {k} does not fit")),
         }
@@ -54,6 +62,7 @@ impl Op for Resample {
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
         let call = match *self {
             Resample::Nearest { h, w } => kernel::Resample::Nearest { h, w },
+            Resample::Linear { h, w } => kernel::Resample::Linear { h, w },
             Resample::AvgPool { k } => kernel::Resample::Pool { k },
         };
         cx.calls(call.calls(cx.caps(), cx.n(), cx.shape(0), cx.input(0), cx.output()));

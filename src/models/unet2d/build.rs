@@ -76,7 +76,7 @@ fn network(layout: &Layout, b: &mut Builder<'_>) -> Result<Network> {
         h = b.graph.div_image(h, timestep)?;
     }
     b.graph.output("output", h);
-    Ok(Network { sample, timestep, class_labels, output: h })
+    Ok(Network { sample, timestep, class_labels, beside: None, output: h })
 }
 
 /// The time embedding, with the label's added.

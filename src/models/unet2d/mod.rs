@@ -14,7 +14,7 @@ pub use build::build;
 pub use config::{Config, SampleSize};
 pub use layout::Layout;
 
-use super::{Description, Model, ModelError, Network, Times};
+use super::{Beside, Description, Model, ModelError, Network, Times};
 use crate::graph::Graph;
 use crate::nn::TimeProjection;
 use crate::shape::Shape;
@@ -22,6 +22,9 @@ use crate::weights::{Json, Weights};
 
 /// The `_class_name` of these configurations.
 pub const CLASS: &str = "UNet2DModel";
+
+/// What tells one without the name.
+pub const FIELDS: &[&str] = &["block_out_channels", "down_block_types", "sample_size", "in_channels"];
 
 /// Reads and checks a configuration; `size` (height, width) replaces its `sample_size`.
 ///
@@ -55,6 +58,7 @@ impl Model for Unet2d {
                 TimeProjection::Fourier { .. } => Times::Positive,
                 TimeProjection::Learned { steps, .. } => Times::Whole { steps },
             },
+            beside: Beside::Nothing,
         }
     }
 

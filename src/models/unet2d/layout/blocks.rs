@@ -2,6 +2,7 @@
 
 use super::{unknown, Act, AttentionBlock, Block, Mid, Resample, ResnetBlock, Sampler, TimeBias};
 use super::{Config, ModelError};
+use crate::nn::{AttentionNames, ResnetNames, Shortcut};
 
 const DOWN: &str =
     "DownBlock2D, ResnetDownsampleBlock2D, AttnDownBlock2D, SkipDownBlock2D, AttnSkipDownBlock2D";
@@ -86,8 +87,10 @@ impl Shared<'_> {
             act: self.act,
             time: self.bias,
             resample: None,
-            shortcut: channels.0 != channels.1,
+            shortcut: if channels.0 == channels.1 { Shortcut::Identity } else { Shortcut::Conv(1) },
             output_scale,
+            names: ResnetNames::DIFFUSERS,
+            styled: [false; 2],
         })
     }
 
@@ -107,7 +110,8 @@ impl Shared<'_> {
             divides(self.config, at, groups, channels)?;
         }
         let (heads, eps) = (channels / head_dim, self.config.norm_eps);
-        Ok(AttentionBlock { channels, heads, head_dim, groups, eps, output_scale })
+        let names = AttentionNames::DIFFUSERS;
+        Ok(AttentionBlock { channels, heads, head_dim, groups, eps, output_scale, names })
     }
 
     /// The groups of a plain block, where null is impossible.
@@ -127,7 +131,8 @@ impl Shared<'_> {
         let fir = matches!(how, Resample::FirDown | Resample::FirUp);
         let scale = if fir { std::f64::consts::SQRT_2 } else { 1.0 };
         let block = self.resnet(at, (channels, channels), (groups, groups), scale)?;
-        Ok(ResnetBlock { resample: Some(how), shortcut: fir, ..block })
+        let shortcut = if fir { Shortcut::Conv(1) } else { Shortcut::Identity };
+        Ok(ResnetBlock { resample: Some(how), shortcut, ..block })
     }
 
     pub(super) fn down(&self) -> Result<Vec<Block>, ModelError> {

@@ -1,0 +1,89 @@
+"""Small checkpoints in the forms of the published systems, and what PyTorch reads from them.
+
+    python tests/data/torch/make.py
+
+writes the files beside this script and `expected.json`: for each file the tensors (with and without moving average) as
+name, type, shape, min, max, mean.
+"""
+import argparse
+import collections
+import json
+import pathlib
+
+import numpy as np
+import torch
+
+HERE = pathlib.Path(__file__).parent
+NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64", torch.int64: "I64", torch.int32: "I32",
+         torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"}
+
+
+def about(tensors):
+    rows = []
+    for name, t in sorted(tensors.items()):
+        v = t.double()
+        rows.append([name, NAMES[t.dtype], list(t.shape), v.min().item(), v.max().item(), v.mean().item()])
+    return rows
+
+
+def score_sde():
+    """`model` with `module.` and a buffer, `ema` positional over what is trained."""
+    model = collections.OrderedDict()
+    model["module.sigmas"] = torch.linspace(3, 1, 5, dtype=torch.float64)
+    model["module.all_modules.0.W"] = torch.randn(4)
+    model["module.all_modules.1.weight"] = torch.randn(3, 8)
+    model["module.all_modules.1.bias"] = torch.randn(3)
+    model["module.all_modules.2.NIN_0.W"] = torch.randn(3, 2)
+    model["module.all_modules.2.NIN_0.b"] = torch.randn(2)
+    shadow = [torch.randn_like(t) for k, t in model.items() if k not in ("module.sigmas", "module.all_modules.0.W")]
+    state = {"optimizer": {"state": {0: {"step": 3, "exp_avg": torch.zeros(3, 8)}}, "param_groups": [{"lr": 2e-4, "betas": (0.9, 0.999)}]},
+             "model": model, "ema": {"decay": 0.9999, "num_updates": 3, "shadow_params": shadow}, "step": 3}
+    plain = {k[7:]: v for k, v in model.items()}
+    trained = [k for k in plain if k not in ("sigmas", "all_modules.0.W")]
+    return state, plain, plain | dict(zip(trained, shadow))
+
+
+def lsgm():
+    """Arguments as a Namespace, numpy numbers, a defaultdict, the average in the optimiser's state."""
+    dae = collections.OrderedDict(mixing_logit=torch.full((1, 2, 1, 1), -3.0))
+    dae["all_modules.0.weight"], dae["all_modules.0.bias"] = torch.randn(4, 2), torch.randn(4)
+    vae = collections.OrderedDict({"stem.weight": torch.randn(2, 1, 3, 3), "bn.running_mean": torch.randn(2), "bn.num_batches_tracked": torch.tensor(7)})
+    average = [torch.randn_like(t) for t in dae.values()]
+    args = argparse.Namespace(dataset="mnist", num_x_bits=8, channel_mult=[1, 2], fir=False, sizes=torch.Size([2, 3]))
+    state = {"epoch": 1, "args": args, "best_score_fid": np.float64(12.5), "best_score_nll": np.float32(1.5), "history": np.arange(6.0).reshape(2, 3),
+             "counts": collections.defaultdict(list, {"a": [1, 2]}), "dae_state_dict": dae, "vae_state_dict": vae,
+             "dae_optimizer": {"state": {i: {"ema": t, "step": 1} for i, t in enumerate(average)}, "param_groups": []}}
+    plain = {"dae." + k: v for k, v in dae.items()} | {"vae." + k: v for k, v in vae.items()}
+    return state, plain, plain | {"dae." + k: t for k, t in zip(dae, average)}
+
+
+def ddgan():
+    """A flat state dictionary, the average swapped in already."""
+    state = collections.OrderedDict({"module.z_transform.1.weight": torch.randn(3, 2), "module.all_modules.0.bias": torch.randn(5)})
+    return state, {k[7:]: v for k, v in state.items()}, None
+
+
+def types():
+    """Every type, one storage for several tensors, strides."""
+    base = torch.randn(6, 4)
+    state = {"base": base, "transposed": base.t(), "row": base[2], "step": base[::2, 1:3], "expanded": torch.randn(1, 3).expand(4, 3)[:1],
+             "parameter": torch.nn.Parameter(torch.randn(2)), "scalar": torch.tensor(2.5)}
+    for dtype in NAMES:
+        state[f"of {NAMES[dtype]}"] = (torch.randn(7) * 3).to(dtype)
+    return state, state, None
+
+
+def main():
+    torch.manual_seed(0)
+    expected = {}
+    for make in (score_sde, lsgm, ddgan, types):
+        state, plain, average = make()
+        for form, new in (("zip", True), ("legacy", False)):
+            file = f"{make.__name__}_{form}.pth"
+            torch.save(state, HERE / file, _use_new_zipfile_serialization=new)
+            expected[file] = {"plain": about(plain), "ema": average and about(average)}
+    (HERE / "expected.json").write_text(json.dumps(expected, indent=0) + "\n")
+
+
+if __name__ == "__main__":
+    main()

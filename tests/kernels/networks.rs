@@ -1,0 +1,68 @@
+//! Kernels of the networks of the published systems.
+
+use super::harness::{bits, compare, data, twin, TOLERANCE};
+use proptest::prelude::*;
+use undiffuse::kernels::activation::Activation;
+use undiffuse::kernels::depthwise::{self, Depthwise};
+use undiffuse::kernels::mixture_mean::{self, MixtureMean};
+use undiffuse::kernels::pixel_norm::{self, PixelNorm};
+use undiffuse::kernels::product::{self, Factor, Product};
+use undiffuse::shape::Shape;
+
+#[test]
+fn depthwise_matches() {
+    let image = (1usize..4, 1usize..12, 1usize..12, 1usize..6, any::<bool>());
+    let filter = (1usize..6, 1usize..6, 1usize..4, [0usize..4, 0usize..4, 0usize..4, 0usize..4]);
+    let s = (image, filter, any::<bool>(), any::<u64>());
+    twin(&[&depthwise::KERNEL], 250, s, |t, caps, &(image, (kh, kw, stride, padding), silu, seed)| {
+        let (n, h, w, c, fours) = image;
+        let from = Shape::new(h, w, if fours { 4 * c } else { c });
+        let activation = if silu { Activation::Silu } else { Activation::Identity };
+        let op = Depthwise { kh, kw, stride, padding, activation };
+        let Some(out) = op.out(from) else { return Ok(()) };
+        let x = data(seed, n * from.len());
+        let weight = data(seed ^ 1, from.c * kh * kw);
+        let bias = data(seed ^ 2, from.c);
+        let mut arrays = vec![bits(&x), bits(&op.pack(&weight)), bits(&bias), vec![0; n * out.len()]];
+        t.run(&op.calls(caps, (n, from), (0, 1, 2), 3), &mut arrays)?;
+        compare(&arrays[3], &op.reference(n, from, &x, &weight, &bias), TOLERANCE)
+    });
+}
+
+#[test]
+fn product_matches() {
+    let s = (1usize..4, 1usize..40, 1usize..9, any::<bool>(), 0usize..3, any::<u64>());
+    twin(&[&product::KERNEL], 200, s, |t, caps, &(n, pixels, c, fours, factor, seed)| {
+        let factor = [Factor::Same, Factor::Exp, Factor::Vector][factor];
+        let op = Product { n, pixels, c: if fours { 4 * c } else { c }, factor };
+        let a = data(seed, n * pixels * op.c);
+        let b = data(seed ^ 1, if factor == Factor::Vector { n * op.c } else { a.len() });
+        let mut arrays = vec![bits(&a), bits(&b), vec![0; a.len()]];
+        t.run(&op.calls(caps, 0, 1, 2), &mut arrays)?;
+        compare(&arrays[2], &op.reference(&a, &b), TOLERANCE)
+    });
+}
+
+#[test]
+fn pixel_norm_matches() {
+    let s = (1usize..200, 1usize..130, any::<u64>());
+    twin(&[&pixel_norm::KERNEL], 150, s, |t, caps, &(rows, c, seed)| {
+        let op = PixelNorm { rows, c, eps: 1e-8 };
+        let x = data(seed, rows * c);
+        let mut arrays = vec![bits(&x), vec![0; x.len()]];
+        t.run(&op.calls(caps, 0, 1), &mut arrays)?;
+        compare(&arrays[1], &op.reference(&x), TOLERANCE)
+    });
+}
+
+#[test]
+fn mixture_mean_matches() {
+    let s = (1usize..150, 1usize..12, any::<u64>());
+    twin(&[&mixture_mean::KERNEL], 150, s, |t, caps, &(pixels, k, seed)| {
+        let op = MixtureMean { pixels, k };
+        let x = data(seed, pixels * 10 * k);
+        let mut arrays = vec![bits(&x), vec![0; pixels * 3]];
+        t.run(&op.calls(caps, 0, 1), &mut arrays)?;
+        compare(&arrays[1], &op.reference(&x), TOLERANCE)
+    });
+}
