@@ -47,7 +47,8 @@ fn one_map_and_one_readback_a_batch() {
     assert!((3..=100).contains(&report.submissions), "{report:?}");
     // Batches after the first send no weights.
     let sent = report.bytes_up - planned.bytes_up;
-    assert!(sent < 3 * 256, "{sent} bytes for three batches");
+    // (A dispatch that is cut sends the bounds of its parts.)
+    assert!(sent < 3 * 4096, "{sent} bytes for three batches");
     // The device's own counters saw this job alone.
     let now = gpu.counters();
     assert_eq!(now.maps - before.maps, report.maps);
