@@ -88,8 +88,8 @@ impl Model {
                 ..SchedulerConfig::default()
             },
             None if about.architecture == models::score_sde::CLASS => {
-                match score_sde::chain(&configuration) {
-                    Ok(chain) => chain,
+                match score_sde::config(&configuration) {
+                    Ok(config) => config,
                     // The network works; who asks for images is told.
                     Err(e) => {
                         unsampled = Some(e.to_string());
