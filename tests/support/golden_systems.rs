@@ -23,7 +23,10 @@ const ADAPTIVE: f64 = 5e-3;
 
 /// The network, and what draws with it.
 pub fn units(case: &Path) -> Vec<String> {
-    let mut units = vec!["network".to_string()];
+    let mut units = Vec::new();
+    if case.join("io.safetensors").is_file() {
+        units.push("network".to_string());
+    }
     let samplers = entries(case, Some("safetensors")).into_iter().map(|p| name(&p));
     units.extend(samplers.filter(|n| n.starts_with("sampler")));
     units
@@ -420,7 +423,15 @@ fn score_sde(gpu: &Gpu, case: &Path, unit: &str) -> Result<Outcome> {
         };
         let error = difference(&scaled(drive.read("x", want.len())?), &want)?;
         let passes = drawn.passes.ok_or("it does not say how many passes it took")?;
-        let _ = passes;
+        let once = (drive.program.nfe() - drive.program.loop_nfe()) as f64;
+        // In batch control all images take the same steps.
+        let steps = passes.accepted.iter().zip(&passes.rejected).map(|(a, r)| a + r).max().unwrap_or(0);
+        let nfe = once + f64::from(drive.program.loop_nfe() as u32 * steps);
+        let calls = about["network_calls"].as_f64().ok_or("no network_calls")?;
+        // Two steps of six evaluations: an error near 1 falls to either side by rounding.
+        if (nfe - calls).abs() > (0.05 * calls).max(12.0) {
+            return Ok(Outcome::Failed(format!("{nfe} evaluations, the reference took {calls}")));
+        }
         return match error <= ADAPTIVE {
             true => Ok(Outcome::Passed(error)),
             false => Ok(Outcome::Failed(format!("final is off by {error:.2e} of its scale"))),
