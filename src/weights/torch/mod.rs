@@ -2,10 +2,10 @@
 //! form before it (pickles one after the other, then the storages).
 //!
 //! A pickle is read by a machine that knows the opcodes and globals that tensors and plain
-//! values need, and refuses every other by name and place ([`machine`]). Tensors stay in the
+//! values need, and refuses every other by name and place. Tensors stay in the
 //! mapped file until they are asked for. Sizes are checked against the file's length first.
 //!
-//! [`TorchFile::tensors`] finds the state dictionary as the published checkpoints have it, and its
+//! [`TorchFile::open`] finds the state dictionary as the published checkpoints have it, and its
 //! moving average (EMA) where that is stored.
 
 mod archive;
