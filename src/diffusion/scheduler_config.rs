@@ -106,8 +106,8 @@ pub struct SchedulerConfig {
     pub rescale_betas_zero_snr: bool,
     /// What the solvers of differential equations are told.
     pub solver: SolverConfig,
-    /// The model in continuous time, if it was trained so: then there are no betas, and
-    /// samplers of discrete chains are refused.
+    /// The model in continuous time, if it was trained so: then there are no betas but
+    /// [`SchedulerConfig::trained_betas`], without which samplers of discrete chains are refused.
     pub continuous: Option<Continuous>,
     /// What a system with samplers of its own says; there is no schedule then.
     pub system: Option<System>,

@@ -5,7 +5,7 @@ use super::{PipelineError, Sample, EMBEDDED};
 use crate::diffusion::guidance::Conditioning;
 use crate::diffusion::program::Program;
 use crate::diffusion::sampler::Context;
-use crate::diffusion::{self, score_sde, Rng, Sampler, SchedulerConfig, System};
+use crate::diffusion::{self, score_sde, Process, Rng, Sampler, SchedulerConfig, System};
 use crate::engine::NetGraph;
 use crate::graph::{passes, Graph};
 use crate::models::{self, Description, Labels, Part};
@@ -88,8 +88,8 @@ impl Model {
                 ..SchedulerConfig::default()
             },
             None if about.architecture == models::score_sde::CLASS => {
-                match score_sde::config(&configuration) {
-                    Ok(config) => config,
+                match score_sde::scheduler(&configuration) {
+                    Ok(scheduler) => scheduler,
                     // The network works; who asks for images is told.
                     Err(e) => {
                         unsampled = Some(e.to_string());
@@ -178,7 +178,15 @@ impl Model {
     /// The sampler of a user who names none: the one of the model's reference.
     pub fn default_sampler(&self) -> Sampler {
         let own = self.scheduler.system.as_ref().map(Sampler::of_system);
-        own.and_then(|own| own.first().copied()).unwrap_or(Sampler::Ddim)
+        let continuous = match &self.scheduler.continuous {
+            // A chain that DDIM can follow is fastest.
+            Some(of) if self.scheduler.trained_betas.is_none() => Some(match of.process {
+                Process::Ve { .. } => Sampler::Pc,
+                _ => Sampler::EulerMaruyama,
+            }),
+            _ => None,
+        };
+        own.and_then(|own| own.first().copied()).or(continuous).unwrap_or(Sampler::Ddim)
     }
 
     /// The shape of the images that are drawn: the network's, or that of a decoder.
@@ -237,7 +245,12 @@ impl Model {
             single: self.scheduler.system.is_none(),
             ..Context::new(&config, self.about.sample, steps)
         };
-        let program = options.sampler.program(&context)?;
+        let mut program = options.sampler.program(&context)?;
+        if self.about.architecture == models::score_sde::CLASS
+            && self.configuration["data"]["centered"] != serde_json::Value::Bool(true)
+        {
+            program = score_sde::centred(program);
+        }
         Ok(match options.rng {
             Rng::Philox => program,
             Rng::Torch => program.with_given_noise(),

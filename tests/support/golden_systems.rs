@@ -377,7 +377,7 @@ fn score_sde(gpu: &Gpu, case: &Path, unit: &str) -> Result<Outcome> {
     config["model"]["num_scales"] = steps.into();
     config["sampling"]["eps"] = about["eps"].clone();
     let centered = config["data"]["centered"].as_bool() == Some(true);
-    let scheduler = undiffuse::diffusion::score_sde::config(&config)?;
+    let scheduler = undiffuse::diffusion::score_sde::scheduler(&config)?;
     let prior = scheduler.continuous.as_ref().ok_or("no process")?.prior();
     let data = Safetensors::open(&case.join(unit))?;
     let names = data.names();

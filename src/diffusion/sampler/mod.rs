@@ -332,9 +332,8 @@ impl Sampler {
                 return Err(Error::option(option, "given", need));
             }
         }
-        // VP is a discrete chain too: its betas are in the configuration.
-        let chain = |c: &super::Continuous| matches!(c.process, super::process::Process::VpLinear { .. });
-        if context.config.continuous.as_ref().is_some_and(|c| !chain(c)) && !self.is_continuous() {
+        let chain = context.config.trained_betas.is_some();
+        if context.config.continuous.is_some() && !chain && !self.is_continuous() {
             let names: Vec<_> = Self::all().filter(|s| s.is_continuous()).map(Self::name).collect();
             let need =
                 format!("the model was trained in continuous time; choose one of {}", names.join(", "));
