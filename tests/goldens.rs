@@ -5,6 +5,10 @@
 
 #[path = "support/golden_diffusers.rs"]
 mod diffusers;
+#[path = "support/golden_drive.rs"]
+mod drive;
+#[path = "support/golden_score_sde.rs"]
+mod score_sde;
 #[path = "support/golden_systems.rs"]
 mod systems;
 #[path = "support/golden_tangent.rs"]

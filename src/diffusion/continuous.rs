@@ -263,10 +263,8 @@ impl Continuous {
     /// from the image.
     fn level(&self, t: f64, below: Option<f64>, dt: f64) -> Level {
         let p = &self.process;
-        let (a, s) = (p.mean(t), p.std(t));
-        let (b, r) = below.map_or((1.0, 0.0), |t| (p.mean(t), p.std(t)));
-        let keep = a / b;
-        Level { t, dt, keep, added: (s * s - (keep * r).powi(2)).max(0.0).sqrt(), std: s, below: r }
+        let (keep, added) = p.transition(below, t);
+        Level { t, dt, keep, added, std: p.std(t), below: below.map_or(0.0, |t| p.std(t)) }
     }
 
     fn reference_levels(&self, steps: usize) -> Result<Vec<Level>, Error> {

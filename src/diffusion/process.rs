@@ -205,6 +205,14 @@ impl Process {
         }
     }
 
+    /// The step from one time to a later one: `x' = keep x + added z` with fresh noise z
+    /// (from the image itself where there is no earlier time).
+    pub fn transition(&self, from: Option<f64>, to: f64) -> (f64, f64) {
+        let (a, s) = from.map_or((1.0, 0.0), |t| (self.mean(t), self.std(t)));
+        let keep = self.mean(to) / a;
+        (keep, (self.std(to).powi(2) - (keep * s).powi(2)).max(0.0).sqrt())
+    }
+
     /// `log(a^2 / s^2)`; it falls with t.
     pub fn log_snr(&self, t: f64) -> f64 {
         match self {

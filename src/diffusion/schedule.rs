@@ -134,6 +134,12 @@ impl Schedule {
         &self.betas
     }
 
+    /// The noise over the image at a timestep, `sqrt((1 - alpha_bar) / alpha_bar)`; NaN beyond
+    /// the last one.
+    pub fn sigma(&self, t: usize) -> f64 {
+        self.alpha_bar.get(t).map_or(f64::NAN, |a| ((1.0 - a) / a).sqrt())
+    }
+
     /// alpha_bar of every training timestep; never increases.
     pub fn alpha_bar(&self) -> &[f64] {
         &self.alpha_bar

@@ -55,6 +55,12 @@ fn what_cannot_be_followed_is_refused() {
     refused(&["--sampler", "ddim", "--grid", "karras"], &["ddim has no grid karras", "trailing"]);
     refused(&["--sampler", "lcm", "--grid", "leading"], &["lcm has no grid"]);
     refused(&["--sampler", "edm_euler", "--grid", "beta"], &["edm_euler has no grid beta", "karras"]);
+    refused(
+        &["--sampler", "rk45", "--sigmas", "3,0"],
+        &["sigmas", "rk45 spreads its times itself", "--rtol"],
+    );
+    refused(&["--sampler", "rk4", "--timesteps", "20"], &["timesteps", "rk4 spreads its times itself"]);
+    refused(&["--sampler", "rk4", "--grid", "karras"], &["rk4 has no grid karras"]);
     assert_eq!(run(&["sample", "--grid", "karas"]).code, Some(2));
     assert_eq!(run(&["sample", "--rng", "numpy"]).code, Some(2));
 }

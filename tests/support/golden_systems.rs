@@ -1,25 +1,17 @@
 //! Cases of the layout `<system>/<case>`: `config.json`, `model.safetensors`, `io.safetensors` and
 //! `sampler*.safetensors` with `sampler.json`, for the systems that come from score_sde.
 
-use super::diffusers::{array, difference, Array, Result, NETWORK, STATE};
+use super::diffusers::{array, difference, Array, Result, NETWORK};
+use super::drive::{open, Drive, Worst};
 use super::{entries, name, Outcome};
 use std::path::Path;
-use std::time::Duration;
-use undiffuse::diffusion::program::{Instruction, Program, Reg};
-use undiffuse::diffusion::sampler::{
-    ddgan::posterior, Context, Corrector, ErrorControl, Predictor, Sampler, SolverOptions,
-};
-use undiffuse::diffusion::timesteps::Steps;
-use undiffuse::diffusion::{SchedulerConfig, System};
-use undiffuse::engine::{evaluate, Batch, Executable, NetGraph, Outputs, Turn};
+use undiffuse::diffusion::sampler::{ddgan::posterior, Sampler};
+use undiffuse::diffusion::System;
+use undiffuse::engine::evaluate;
 use undiffuse::gpu::Gpu;
-use undiffuse::graph::bind::WeightStore;
 use undiffuse::graph::{passes, Graph};
-use undiffuse::models::{self, Model, Part};
+use undiffuse::models::Part;
 use undiffuse::weights::{Json, Safetensors, Weights};
-
-/// Largest error of the end of an adaptive solver, as a part of its scale.
-const ADAPTIVE: f64 = 5e-3;
 
 /// The network, and what draws with it.
 pub fn units(case: &Path) -> Vec<String> {
@@ -39,15 +31,10 @@ pub fn run(gpu: &Gpu, system: &str, case: &Path, unit: &str) -> Outcome {
         ("ddgan", _) => ddgan(gpu, case, unit),
         ("cld_sgm", _) => cld(gpu, case, unit),
         ("lsgm", _) => latent(gpu, case, unit),
-        ("score_sde", _) => score_sde(gpu, case, unit),
+        ("score_sde", _) => super::score_sde::run(gpu, case, unit),
         _ => return Outcome::Skipped(format!("the samplers of {system} are not supported yet")),
     };
     result.unwrap_or_else(|e| Outcome::Failed(e.to_string()))
-}
-
-fn open(case: &Path) -> Result<(Box<dyn Model>, Safetensors)> {
-    let config = Json::read(&case.join("config.json"), 1 << 20)?;
-    Ok((models::open(&config, None)?, Safetensors::open(&case.join("model.safetensors"))?))
 }
 
 /// The network with every intermediate that the case has.
@@ -208,130 +195,6 @@ fn half_of(both: Array, half: usize) -> Array {
     Array { n: both.n, shape: both.shape.with_c(c), values }
 }
 
-/// A sampler's program, run with the noise of a file: the k-th of `noises` is the k-th draw of the
-/// program in order. After each step `check` sees the named registers.
-struct Drive {
-    program: Program,
-    exe: Executable,
-    noises: Vec<Vec<Reg>>,
-}
-
-impl Drive {
-    fn new(gpu: &Gpu, case: &Path, n: usize, sampler: Sampler, steps: usize) -> Result<(Drive, System)> {
-        let config = Json::read(&case.join("config.json"), 1 << 20)?;
-        let (model, weights) = open(case)?;
-        let about = model.describe();
-        let mut decoder = Graph::new();
-        model.part(Part::Decoder, &weights, &mut decoder)?;
-        let image = decoder.outputs().iter().find(|(n, _)| n == "image").map(|(_, t)| decoder.shape(*t));
-        let system = System::of(about.architecture, &config.parse()?, image.unwrap_or(about.sample))?;
-        let system = system.ok_or("no system")?;
-        let config = SchedulerConfig { system: Some(system.clone()), ..Default::default() };
-        let context = Context { single: true, ..Context::new(&config, about.sample, Steps::Count(steps)) };
-        let program = sampler.program(&context)?;
-        let drive = Self::of(gpu, case, n, program)?;
-        Ok((drive, system))
-    }
-
-    /// A program with the networks of a case.
-    fn of(gpu: &Gpu, case: &Path, n: usize, mut program: Program) -> Result<Drive> {
-        let (model, weights) = open(case)?;
-        let about = model.describe();
-        let (mut graph, mut decoder) = (Graph::new(), Graph::new());
-        model.build(&weights, &mut graph)?;
-        let decoded = model.part(Part::Decoder, &weights, &mut decoder)?;
-        // A noise of a step is written before the step, so two of one register are two steps.
-        split(&mut program);
-        let mut noises = Vec::new();
-        for step in &mut program.steps {
-            let mut here = Vec::new();
-            step.instructions.retain(|i| match i {
-                Instruction::Noise { dst, .. } => {
-                    here.push(*dst);
-                    false
-                }
-                _ => true,
-            });
-            noises.push(here);
-        }
-        for reg in noises.iter().flatten() {
-            program.registers[reg.0 as usize].input = true;
-        }
-        let mut nets = vec![NetGraph {
-            graph: passes::run(&graph.without_taps()),
-            images: std::iter::once("sample").chain(about.beside.input()).map(String::from).collect(),
-            time: Some("timestep".into()),
-            label: None,
-            output: "output".into(),
-        }];
-        if decoded {
-            let images = decoder.inputs().iter().map(|(name, _)| name.clone()).collect();
-            let graph = passes::run(&decoder.without_taps());
-            nets.push(NetGraph { graph, images, time: None, label: None, output: "image".into() });
-        }
-        let store = WeightStore::default();
-        let exe = Executable::new(gpu, &program, &nets, n, Outputs::none(), &store, |_, _| {});
-        let exe = pollster::block_on(exe)?;
-        exe.start(&Batch::default())?;
-        Ok(Drive { program, exe, noises })
-    }
-
-    fn read(&self, name: &str, len: usize) -> Result<Vec<f32>> {
-        let reg = match name {
-            "x" => Reg(0),
-            name => self.program.find_register(name).ok_or(format!("no register {name}"))?,
-        };
-        Ok(self.exe.read_register(reg.0 as usize, len)?)
-    }
-}
-
-/// Cuts steps where a register is filled with noise a second time.
-fn split(program: &mut Program) {
-    let mut steps = Vec::new();
-    for step in program.steps.drain(..) {
-        let mut list = Vec::new();
-        let mut filled = Vec::new();
-        for i in step.instructions {
-            if let Instruction::Noise { dst, .. } = &i {
-                if filled.contains(dst) {
-                    let instructions = std::mem::take(&mut list);
-                    steps.push(undiffuse::diffusion::program::Step {
-                        label: step.label.clone(),
-                        instructions,
-                    });
-                    filled.clear();
-                }
-                filled.push(*dst);
-            }
-            list.push(i);
-        }
-        steps.push(undiffuse::diffusion::program::Step { label: step.label, instructions: list });
-    }
-    program.steps = steps;
-}
-
-/// Remembers the worst of all differences.
-struct Worst(f64);
-
-impl Worst {
-    fn state(&mut self, key: &str, got: &[f32], want: &[f32]) -> Result<()> {
-        let error = difference(got, want).map_err(|e| format!("{key}: {e}"))?;
-        self.0 = self.0.max(error);
-        match error > STATE {
-            true => Err(format!("{key} is off by {error:.2e} of its scale").into()),
-            false => Ok(()),
-        }
-    }
-
-    fn number(&mut self, key: &str, got: f64, want: f64, allowed: f64) -> Result<()> {
-        let error = (got - want).abs() / want.abs().max(1.0);
-        match error <= allowed {
-            true => Ok(()),
-            false => Err(format!("{key} is {got}, wanted {want}").into()),
-        }
-    }
-}
-
 fn ddgan(gpu: &Gpu, case: &Path, unit: &str) -> Result<Outcome> {
     let data = Safetensors::open(&case.join(unit))?;
     let x = array(&data, "x_init")?;
@@ -364,109 +227,6 @@ fn ddgan(gpu: &Gpu, case: &Path, unit: &str) -> Result<Outcome> {
         worst.state(&format!("x0_pred_{i}"), &drive.read("x0", x0.len())?, &x0)?;
         let key = if i == 0 { "final".to_string() } else { format!("x_t_{}", i - 1) };
         worst.state(&key, &drive.read("x", x0.len())?, &array(&data, &key)?.values)?;
-    }
-    Ok(Outcome::Passed(worst.0))
-}
-
-fn score_sde(gpu: &Gpu, case: &Path, unit: &str) -> Result<Outcome> {
-    let samplers: serde_json::Value = Json::read(&case.join("sampler.json"), 1 << 20)?.parse()?;
-    let about = samplers.as_object().into_iter().flatten().find(|(_, s)| s["file"] == unit);
-    let about = about.ok_or("sampler.json does not name it")?.1;
-    let steps = about["N"].as_u64().ok_or("no N")? as usize;
-    let mut config: serde_json::Value = Json::read(&case.join("config.json"), 1 << 20)?.parse()?;
-    config["model"]["num_scales"] = steps.into();
-    config["sampling"]["eps"] = about["eps"].clone();
-    let centered = config["data"]["centered"].as_bool() == Some(true);
-    let scheduler = undiffuse::diffusion::score_sde::scheduler(&config)?;
-    let prior = scheduler.continuous.as_ref().ok_or("no process")?.prior();
-    let data = Safetensors::open(&case.join(unit))?;
-    let names = data.names();
-    let has = |key: &str| names.iter().any(|n| n == key);
-    let init = array(&data, "init")?;
-    let start: Vec<f32> = init.values.iter().map(|v| (f64::from(*v) / prior) as f32).collect();
-    let scaled = |values: Vec<f32>| -> Vec<f32> {
-        values.into_iter().map(|v| if centered { (v + 1.0) / 2.0 } else { v }).collect()
-    };
-    let want = array(&data, "final")?.values;
-    let mut options = SolverOptions { error_control: ErrorControl::Batch, ..Default::default() };
-    let ode = about["predictor"].is_null();
-    if ode {
-        (options.rtol, options.atol) = (about["rtol"].as_f64(), about["atol"].as_f64());
-    } else {
-        let text = |key: &str| about[key].as_str().unwrap_or_default().to_string();
-        options.predictor = Some(match text("predictor").as_str() {
-            "ancestral_sampling" => Predictor::Ancestral,
-            name => name.parse()?,
-        });
-        options.corrector = Some(text("corrector").parse()?);
-        options.probability_flow = about["probability_flow"].as_bool() == Some(true);
-        options.snr = about["snr"].as_f64();
-        options.corrector_steps = about["n_steps_each"].as_u64().map(|n| n as usize);
-    }
-    let kind = if ode { Sampler::Rk45 } else { Sampler::Pc };
-    let count = if ode { 1 } else { steps };
-    let context = Context { options, ..Context::new(&scheduler, init.shape, Steps::Count(count)) };
-    let drive = Drive::of(gpu, case, init.n, kind.program(&context)?)?;
-    let mut worst = Worst(0.0);
-    if ode {
-        drive.exe.write_register(0, &start);
-        let batch = Batch { registers: vec![(Reg(0), start)], ..Batch::default() };
-        let mut run = drive.exe.start(&batch)?;
-        let drawn = loop {
-            match run.turn(&drive.exe, Duration::from_millis(100))? {
-                Turn::Submitted => {}
-                Turn::Wait(ticket) => {
-                    ticket.wait(Duration::from_secs(60))?;
-                }
-                Turn::Drawn(drawn) => break drawn,
-            }
-        };
-        let error = difference(&scaled(drive.read("x", want.len())?), &want)?;
-        let passes = drawn.passes.ok_or("it does not say how many passes it took")?;
-        let once = (drive.program.nfe() - drive.program.loop_nfe()) as f64;
-        // In batch control all images take the same steps.
-        let steps = passes.accepted.iter().zip(&passes.rejected).map(|(a, r)| a + r).max().unwrap_or(0);
-        let nfe = once + f64::from(drive.program.loop_nfe() as u32 * steps);
-        let calls = about["network_calls"].as_f64().ok_or("no network_calls")?;
-        // Two steps of six evaluations: an error near 1 falls to either side by rounding.
-        if (nfe - calls).abs() > (0.05 * calls).max(12.0) {
-            return Ok(Outcome::Failed(format!("{nfe} evaluations, the reference took {calls}")));
-        }
-        return match error <= ADAPTIVE {
-            true => Ok(Outcome::Passed(error)),
-            false => Ok(Outcome::Failed(format!("final is off by {error:.2e} of its scale"))),
-        };
-    }
-    let inner = options.corrector_steps.unwrap_or(1);
-    let corrects = options.corrector != Some(Corrector::None);
-    let each = if corrects { inner + 1 } else { 1 };
-    for (k, regs) in drive.noises.iter().enumerate() {
-        let (step, part) = (k / each, k % each);
-        let predicts = part + 1 == each;
-        for reg in regs {
-            let initial = k == 0 && reg.0 == 0;
-            let key = match predicts {
-                true => format!("pred_noise_{step}_0"),
-                false => format!("corr_noise_{step}_{part}"),
-            };
-            let values = if initial { start.clone() } else { array(&data, &key)?.values };
-            drive.exe.write_register(reg.0 as usize, &values);
-        }
-        drive.exe.run_step(k)?;
-        let last = k + 1 == drive.noises.len();
-        let key = match predicts {
-            true if last => format!("pred_mean_{step}"),
-            true => format!("pred_x_{step}"),
-            false if part + 2 == each => format!("corr_x_{step}"),
-            false => continue,
-        };
-        if has(&key) {
-            let state = array(&data, &key)?.values;
-            worst.state(&key, &drive.read("x", state.len())?, &state)?;
-        }
-        if last {
-            worst.state("final", &scaled(drive.read("x", want.len())?), &want)?;
-        }
     }
     Ok(Outcome::Passed(worst.0))
 }

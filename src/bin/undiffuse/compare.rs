@@ -195,7 +195,7 @@ impl<'a> Ladder<'a> {
     fn new(model: &Model, args: &'a Args) -> Result<Self, Failure> {
         let schedule = Schedule::single(model.scheduler())?;
         let last = schedule.alpha_bar().len() - 1;
-        let sane = |t: &usize| sigma(&schedule, *t) <= MOST_SIGMA;
+        let sane = |t: &usize| schedule.sigma(*t) <= MOST_SIGMA;
         let from = args.from.unwrap_or_else(|| (0..=last).rev().find(sane).unwrap_or(last));
         if from > last {
             return Err(format!("--from {from}: the last timestep of this model is {last}").into());
@@ -210,25 +210,19 @@ impl<'a> Ladder<'a> {
 
     /// The options of `steps` steps of a sampler.
     fn set(&self, sampler: Sampler, steps: usize, base: Sample) -> Sample {
-        use Sampler::{DdimInverse, EdmDpm, EdmEuler, Lcm, Pndm};
         let base = Sample { sampler, ..base };
-        if self.args.grid.is_some() || matches!(sampler, Lcm | Pndm | EdmEuler | EdmDpm | DdimInverse) {
+        if self.args.grid.is_some() || !sampler.takes_lists() {
             let grid = self.args.grid.filter(|g| sampler.follows(*g));
             return Sample { steps: Some(steps), grid, ..base };
         }
         let at = |k: usize| ((self.from + 1) * (steps - k)).div_ceil(steps.max(1)).saturating_sub(1);
         let times: Vec<usize> = (0..steps).map(at).collect();
         if sampler.follows(Spread::Karras) {
-            let sigmas = times.iter().map(|t| sigma(&self.schedule, *t)).chain([0.0]).collect();
+            let sigmas = times.iter().map(|t| self.schedule.sigma(*t)).chain([0.0]).collect();
             return Sample { sigmas: Some(sigmas), ..base };
         }
         Sample { timesteps: Some(times), ..base }
     }
-}
-
-fn sigma(schedule: &Schedule, t: usize) -> f64 {
-    let alpha_bar = schedule.alpha_bar()[t];
-    ((1.0 - alpha_bar) / alpha_bar).sqrt()
 }
 
 /// Draws a point's images.

@@ -73,15 +73,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut rows = Vec::new();
     let mut cells = Vec::new();
     // Beyond the image itself, the exact transition from one time to the next: one path.
-    let mut before = (1.0, 0.0);
+    let mut before = None;
     for (k, &t) in times.iter().enumerate() {
         let (a, s) = (process.mean(t), process.std(t));
-        let ratio = a / before.0;
-        let added = (s * s - ratio * ratio * before.1 * before.1).max(0.0).sqrt();
+        let (keep, added) = process.transition(before, t);
         let mut z = vec![0f32; x.len()];
         noise::fill(args.seed, 0, k as u32, &mut z);
-        x.iter_mut().zip(z).for_each(|(x, z)| *x = ratio * *x + added * f64::from(z));
-        before = (a, s);
+        x.iter_mut().zip(z).for_each(|(x, z)| *x = keep * *x + added * f64::from(z));
+        before = Some(t);
         let log_snr = process.log_snr(t);
         rows.push(json!({ "t": t, "mean": a, "std": s, "log_snr": finite(log_snr),
             "drift": process.drift(t), "diffusion": process.diffusion(t) }));

@@ -19,7 +19,7 @@
 //! `dpmpp_3m` and `dpmpp_2m_sde` bring their own.
 
 use super::super::grid::{Family, Last, Rules};
-use super::super::program::{Instruction, Program, Term};
+use super::super::program::{Instruction, Program, Reg, Term};
 use super::super::schedule::BetaSchedule;
 use super::super::solver_config::{Algorithm, FinalSigma, SolverType};
 use super::super::Error;
@@ -115,14 +115,14 @@ pub(super) fn check(order: usize, algorithm: Algorithm, last: FinalSigma) -> Res
 impl Solve {
     /// Registers of the model's last values, the newest first: `x0` itself is the newest
     /// where images are integrated.
-    pub(super) fn history(&mut self, data: bool, order: usize) -> Vec<super::Reg> {
+    pub(super) fn history(&mut self, data: bool, order: usize) -> Vec<Reg> {
         let first = if data { self.x0 } else { self.register("eps") };
         let older = (1..order).map(|j| self.register(&format!("m{j}"))).collect::<Vec<_>>();
         std::iter::once(first).chain(older).collect()
     }
 
     /// Instructions after [`Solve::predict`] that write the noise, where it is integrated.
-    pub(super) fn remember(&self, m: &[super::Reg], k: usize, data: bool) -> Vec<Instruction> {
+    pub(super) fn remember(&self, m: &[Reg], k: usize, data: bool) -> Vec<Instruction> {
         if data {
             Vec::new()
         } else {
@@ -131,7 +131,7 @@ impl Solve {
     }
 
     /// Instructions that move the history one step on, before the model is evaluated.
-    pub(super) fn shift(m: &[super::Reg], known: usize) -> Vec<Instruction> {
+    pub(super) fn shift(m: &[Reg], known: usize) -> Vec<Instruction> {
         (1..m.len().min(known + 1)).rev().map(|j| copy(m[j], m[j - 1])).collect()
     }
 }

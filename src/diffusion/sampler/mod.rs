@@ -9,6 +9,7 @@
 
 mod adaptive;
 pub mod ancestral;
+mod check;
 pub mod cld_em;
 pub mod cld_ode;
 pub mod custom;
@@ -45,6 +46,7 @@ pub mod pndm;
 pub mod reverse_diffusion;
 pub mod rk4;
 pub mod rk45;
+mod setup;
 mod solve;
 pub mod sscs;
 pub mod unipc;
@@ -57,13 +59,13 @@ pub use draft::Draft;
 
 use std::str::FromStr;
 
-use super::guidance::{Conditioning, Guided};
-use super::program::{Instruction, Net, Program, Reg, Step};
+use super::guidance::Conditioning;
+use super::program::Program;
 use super::system::{CldMethod, System};
-use super::timesteps::{timesteps, Steps};
-use super::{Error, Schedule, SchedulerConfig, Spread};
+use super::timesteps::Steps;
+use super::{Error, SchedulerConfig, Spread};
 use crate::shape::Shape;
-use denoise::{Denoise, Limits};
+use setup::{Begun, Setup};
 
 /// One row a sampler: variant, name on the command line, file, diffusers' class
 /// (of several with one class, the first), steps by default (0: all) and a line
@@ -213,13 +215,19 @@ impl Sampler {
     pub fn follows(self, spread: Spread) -> bool {
         match self {
             // These have grids of their own.
-            sampler if sampler.is_continuous() => false,
+            sampler if sampler.is_continuous() || sampler.of_one_system() => false,
             Self::Lcm => false,
             Self::EdmEuler | Self::EdmDpm => matches!(spread, Spread::Karras | Spread::Exponential),
             // These go by whole timesteps.
             Self::Ddpm | Self::Ddim | Self::DdimInverse | Self::Pndm | Self::Custom(_) => !spread.is_levels(),
             _ => true,
         }
+    }
+
+    /// Whether it can be told which timesteps or noise levels to visit.
+    pub fn takes_lists(self) -> bool {
+        let own = matches!(self, Self::Lcm | Self::Pndm | Self::DdimInverse);
+        !own && !self.is_continuous() && !self.of_one_system()
     }
 
     /// The text of the sampler's file.
@@ -266,85 +274,11 @@ impl Sampler {
         matches!(self, Ddgan | Sscs | CldEm | CldOde | LsgmOde | LsgmAncestral)
     }
 
-    /// Models that have samplers of their own take no others.
-    fn check_system(self, context: &Context<'_>) -> Result<(), Error> {
-        let Some(system) = &context.config.system else { return Ok(()) };
-        let own = Self::of_system(system);
-        if own.contains(&self) {
-            return Ok(());
-        }
-        let names: Vec<&str> = own.iter().map(|s| s.name()).collect();
-        Err(Error::option("sampler", self.name(), format!("this model takes {}", names.join(", "))))
-    }
-
     /// The refusal of a model of another system.
     fn not_for_this_model(self) -> Error {
         Error::option("sampler", self.name(), format!("it is {}; this model is another", self.about()))
     }
-
-    /// Options that this sampler would ignore are refused.
-    fn check_options(self, context: &Context<'_>) -> Result<(), Error> {
-        let refuse = |option, value: String, who: &str| {
-            let need = format!("{} has no {option}; leave it out or choose {who}", self.name());
-            Err(Error::option(option, value, need))
-        };
-        if let (Some(eta), false) = (context.eta, self == Self::Ddim) {
-            return refuse("eta", eta.to_string(), "ddim");
-        }
-        if context.clipped_output && self != Self::Ddim {
-            return refuse("use_clipped_model_output", "true".into(), "ddim");
-        }
-        if let (Some(order), false) = (context.order, self == Self::Lms) {
-            return refuse("order", order.to_string(), "lms");
-        }
-        self.check_solver_options(context)?;
-        if context.churn.is_some() && !CHURN.contains(&self) {
-            return refuse("s_churn", "given".into(), "euler");
-        }
-        Ok(())
-    }
 }
-
-impl Sampler {
-    /// Options of [`SolverOptions`], and models without betas.
-    fn check_solver_options(self, context: &Context<'_>) -> Result<(), Error> {
-        use Sampler::*;
-        let o = &context.options;
-        let predicts = matches!(self, EulerMaruyama | ReverseDiffusion | Pc);
-        let checks = [
-            ("rtol", o.rtol.is_some(), self.is_adaptive(), "rk45 or dpm_adaptive"),
-            ("atol", o.atol.is_some(), self.is_adaptive(), "rk45 or dpm_adaptive"),
-            (
-                "error-control",
-                o.error_control == ErrorControl::Batch,
-                self.is_adaptive() || self == Pc,
-                "rk45, dpm_adaptive or pc",
-            ),
-            ("predictor", o.predictor.is_some(), self == Pc, "pc"),
-            ("corrector", o.corrector.is_some(), self == Pc, "pc"),
-            ("snr", o.snr.is_some(), self == Pc, "pc"),
-            ("corrector-steps", o.corrector_steps.is_some(), self == Pc, "pc"),
-            ("probability-flow", o.probability_flow, predicts, "reverse_diffusion, euler_maruyama or pc"),
-        ];
-        for (option, given, taken, who) in checks {
-            if given && !taken {
-                let need = format!("{} has no {option}; leave it out or choose {who}", self.name());
-                return Err(Error::option(option, "given", need));
-            }
-        }
-        let chain = context.config.trained_betas.is_some();
-        if context.config.continuous.is_some() && !chain && !self.is_continuous() {
-            let names: Vec<_> = Self::all().filter(|s| s.is_continuous()).map(Self::name).collect();
-            let need =
-                format!("the model was trained in continuous time; choose one of {}", names.join(", "));
-            return Err(Error::option("sampler", self.name(), need));
-        }
-        Ok(())
-    }
-}
-
-/// The samplers that take churn.
-const CHURN: &[Sampler] = &[Sampler::Euler, Sampler::EdmEuler];
 
 impl FromStr for Sampler {
     type Err = Error;
@@ -384,7 +318,7 @@ pub struct Context<'a> {
     pub order: Option<usize>,
     /// What solvers in continuous time are told.
     pub options: SolverOptions,
-    /// Take alpha_bar rounded to f32, as diffusers does ([`Schedule::single`]).
+    /// Take alpha_bar rounded to f32, as diffusers does ([`Schedule::single`](super::Schedule::single)).
     pub single: bool,
 }
 
@@ -430,110 +364,4 @@ impl Default for Churn {
 /// The system of a model that has samplers of its own.
 fn system_of<'a>(context: &Context<'a>, sampler: Sampler) -> Result<&'a System, Error> {
     context.config.system.as_ref().ok_or_else(|| sampler.not_for_this_model())
-}
-
-/// What every program begins with.
-struct Begun {
-    program: Program,
-    model: Guided,
-    denoise: Denoise,
-}
-
-impl Begun {
-    fn new(
-        context: &Context<'_>,
-        sampler: Sampler,
-        with_variance: bool,
-        limits: Limits,
-    ) -> Result<Self, Error> {
-        let c = context.shape.c;
-        if context.shape.checked_len().is_none() {
-            return Err(Error::option("shape", context.shape, "it must hold at least one number"));
-        }
-        if context.out_channels != c && Some(context.out_channels) != c.checked_mul(2) {
-            let need = format!(
-                "the state has {c} channels, so the network must give {c} or {}",
-                c.saturating_mul(2)
-            );
-            return Err(Error::option("out_channels", context.out_channels, need));
-        }
-        let net = Net {
-            name: "model".into(),
-            inputs: vec![context.shape],
-            output: context.shape.with_c(context.out_channels),
-        };
-        let mut program = Program::new(sampler.name(), context.shape, net);
-        let model = Guided::new(&mut program, context.conditioning, context.guidance_scale, with_variance)?;
-        let denoise = Denoise::new(&mut program, context.config, limits);
-        Ok(Self { program, model, denoise })
-    }
-}
-
-/// What the samplers that go by timesteps share: schedule, times, program, registers.
-struct Setup {
-    sampler: Sampler,
-    schedule: Schedule,
-    times: Vec<usize>,
-    program: Program,
-    x: Reg,
-    model: Guided,
-    denoise: Denoise,
-    /// alpha_bar beyond t = 0, of PNDM: that of t = 0 unless the file chose otherwise.
-    beyond: f64,
-}
-
-impl Setup {
-    fn new(context: &Context<'_>, sampler: Sampler, with_variance: bool) -> Result<Self, Error> {
-        let times = timesteps(context.config, &context.steps)?;
-        let begun = Begun::new(context, sampler, with_variance, Limits::DDPM)?;
-        Self::at(context, sampler, times, begun)
-    }
-
-    /// At times of the sampler's own.
-    fn with_times(
-        context: &Context<'_>,
-        sampler: Sampler,
-        times: Vec<usize>,
-        limits: Limits,
-    ) -> Result<Self, Error> {
-        let begun = Begun::new(context, sampler, false, limits)?;
-        Self::at(context, sampler, times, begun)
-    }
-
-    fn at(context: &Context<'_>, sampler: Sampler, times: Vec<usize>, begun: Begun) -> Result<Self, Error> {
-        let Begun { program, model, denoise } = begun;
-        let schedule =
-            if context.single { Schedule::single(context.config)? } else { Schedule::new(context.config)? };
-        let beyond = match context.config.solver.set_alpha_to_one {
-            Some(true) => 1.0,
-            _ => schedule.alpha_bar()[0],
-        };
-        Ok(Self { sampler, schedule, times, x: program.output, program, model, denoise, beyond })
-    }
-
-    /// alpha_bar at `t`.
-    fn alpha_bar(&self, t: usize) -> f64 {
-        self.schedule.alpha_bar()[t]
-    }
-
-    /// alpha_bar where a step leads; 0 is refused, the state would stay pure noise.
-    fn alpha_bar_prev(&self, t: usize, prev: Option<usize>, beyond: f64) -> Result<f64, Error> {
-        let alpha_bar = prev.map_or(beyond, |prev| self.alpha_bar(prev));
-        match alpha_bar > 0.0 {
-            true => Ok(alpha_bar),
-            false => Err(Error::Unsupported {
-                sampler: self.sampler.name(),
-                t,
-                reason: format!("alpha_bar is 0 already at the next timestep {prev:?}; mend the betas"),
-            }),
-        }
-    }
-
-    /// Appends a step at `t`; the first one begins with the initial noise.
-    fn push(&mut self, t: usize, mut instructions: Vec<Instruction>) {
-        if self.program.steps.is_empty() {
-            instructions.insert(0, Instruction::Noise { dst: self.x, draw: 0 });
-        }
-        self.program.steps.push(Step { label: format!("t = {t}"), instructions });
-    }
 }

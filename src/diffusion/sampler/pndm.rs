@@ -12,7 +12,7 @@
 //! `skip_prk_steps`, by formulas of lower order and one evaluation more at the second
 //! time. A program step is one evaluation.
 
-use super::super::program::{Program, Reg, Term};
+use super::super::program::{Instruction, Program, Reg, Term};
 use super::super::scheduler_config::SchedulerConfig;
 use super::super::timesteps::{timesteps, Spacing, Steps};
 use super::super::{Error, Prediction};
@@ -121,7 +121,7 @@ pub fn program(context: &Context<'_>, sampler: Sampler) -> Result<Program, Error
 
 impl Setup {
     /// Evaluates at the state and shows the image.
-    fn observe(&self, t: i64) -> Result<Vec<super::Instruction>, Error> {
+    fn observe(&self, t: i64) -> Result<Vec<Instruction>, Error> {
         let t = t.max(0) as usize;
         let mut list = self.model.instructions(self.x, t as f64);
         list.extend(self.denoise.instructions(self.views(t)?, self.x, self.model.out()));

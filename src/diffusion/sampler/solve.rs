@@ -7,12 +7,13 @@
 //! and input scaled as Karras et al. (2022, arXiv:2206.00364, table 1) do.
 
 use super::super::grid::{edm_range, table, time_of, Grid, Rules};
+use super::super::guidance::Guided;
 use super::super::prediction::{Linear, Views};
 use super::super::program::{Instruction, Program, Reg, Step, Term, MAX_TERMS};
 use super::super::timesteps::Spacing;
 use super::super::{Error, Prediction, Schedule};
 use super::denoise::{Denoise, Limits};
-use super::{Begun, Context, Guided, Sampler};
+use super::{Begun, Context, Sampler};
 
 /// The scale of the state.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,6 +2,7 @@
 //! and its flow, as instructions.
 
 use super::super::continuous::Continuous;
+use super::super::guidance::Guided;
 use super::super::prediction::Linear;
 use super::super::process::Quantity;
 use super::super::program::{Coef, Expr, Instruction, Program, Reg, Slot, SlotInit, Step, Term, Time, Unary};
@@ -10,7 +11,7 @@ use super::super::Error;
 use super::denoise::Limits;
 use super::equation::{label, At, Equation, Units};
 use super::solve::mix;
-use super::{Begun, Context, Guided, Sampler};
+use super::{Begun, Context, Sampler};
 
 /// The tables of a model's slope, by their index, and the slots that hold their values.
 struct Tabled {

@@ -72,6 +72,28 @@ fn a_broken_program_names_the_instruction() {
     );
 }
 
+/// A draw within a loop is the same in every pass, and so is the register that takes its place.
+#[test]
+fn given_noise_reaches_into_loops() {
+    let net = super::super::program::Net { name: "model".into(), inputs: vec![SHAPE], output: SHAPE };
+    let mut p = Program::new("loop", SHAPE, net);
+    let (x, z) = (p.output, p.register("z", SHAPE));
+    let done = p.slot("done", super::super::program::SlotInit::Unset);
+    let body = vec![
+        Instruction::Noise { dst: z, draw: 1 },
+        Instruction::Scalar { slot: done, expr: super::super::program::Expr::Const(1.0) },
+    ];
+    let instructions =
+        vec![Instruction::Noise { dst: x, draw: 0 }, Instruction::Loop { body, until: done, at_most: 3 }];
+    p.steps.push(super::super::program::Step { label: "loop".into(), instructions });
+    p.validate().unwrap();
+    let given = p.with_given_noise();
+    given.validate().unwrap();
+    assert_eq!(given.given_noise.iter().map(|(draw, _)| *draw).collect::<Vec<_>>(), [0, 1]);
+    let text = given.to_string();
+    assert!(!text.contains("noise(") && text.contains("z = 1 noise 1"), "{text}");
+}
+
 #[test]
 fn given_noise_takes_the_place_of_draws() {
     let config = SchedulerConfig::default();

@@ -3,7 +3,8 @@
 use super::super::guidance::Conditioning;
 use super::super::program::Inputs;
 use super::super::sampler::{Context, Sampler};
-use super::super::{Error, Prediction, SchedulerConfig};
+use super::super::timesteps::Steps;
+use super::super::{Error, Prediction, SchedulerConfig, Spread};
 use super::programs::SHAPE;
 use crate::shape::Shape;
 
@@ -138,4 +139,25 @@ fn configurations_that_cannot_be_are_refused_in_words() {
     assert!(super::super::Schedule::new(&flat).is_err());
     let other = r#"{"_class_name": "PNDMScheduler", "skip_prk_steps": true, "clip_sample": null, "trained_betas": null}"#;
     assert!(!SchedulerConfig::from_json(other).unwrap().clip_sample);
+}
+
+/// Every sampler that cannot be told where to step says so, and none takes a list for a number.
+#[test]
+fn lists_and_grids_are_followed_or_refused() {
+    let config = SchedulerConfig { clip_sample: false, ..Default::default() };
+    for sampler in Sampler::all().filter(|s| !s.of_one_system()) {
+        for steps in [Steps::At(vec![900, 100]), Steps::Sigmas(vec![3.0, 0.5])] {
+            let made = sampler.program(&Context::new(&config, SHAPE, steps.clone()));
+            match (sampler.takes_lists(), made) {
+                (false, Ok(_)) => panic!("{} takes {steps:?} for something else", sampler.name()),
+                (false, Err(e)) => assert!(e.to_string().contains("give"), "{e}"),
+                // Of the two kinds of list a sampler may take one; it is told in two evaluations at most.
+                (true, Ok(p)) => assert!(p.steps.len() <= 3, "{}: {}", sampler.name(), p.steps.len()),
+                (true, Err(e)) => assert!(e.to_string().contains("give"), "{}: {e}", sampler.name()),
+            }
+        }
+    }
+    for sampler in Sampler::all().filter(|s| s.of_one_system() || s.is_continuous()) {
+        assert!(Spread::ALL.into_iter().all(|grid| !sampler.follows(grid)), "{}", sampler.name());
+    }
 }
