@@ -31,6 +31,14 @@ pub struct Guided {
     out: Reg,
     uncond: Option<Reg>,
     variance: Option<Reg>,
+    along: Option<Along>,
+}
+
+/// The derivative of the network's output along a direction in its image.
+#[derive(Clone, Debug)]
+struct Along {
+    direction: Reg,
+    derivative: Output,
 }
 
 impl Guided {
@@ -63,7 +71,28 @@ impl Guided {
         let out = program.register("out", shape);
         let uncond = (class.is_some() && null.is_some()).then(|| program.register("uncond", shape));
         let variance = with_variance.then(|| program.register("variance", shape));
-        Ok(Self { scale, channels: shape.c, class, null, out, uncond, variance })
+        Ok(Self { scale, channels: shape.c, class, null, out, uncond, variance, along: None })
+    }
+
+    /// Network 0 becomes the one that takes a direction beside its image and gives its
+    /// output's derivative along it behind the output
+    /// ([`Graph::with_tangent`](crate::graph::Graph::with_tangent)); the derivative goes to
+    /// `derivative`.
+    ///
+    /// # Errors
+    /// A guidance scale that takes two evaluations.
+    pub fn along(&mut self, program: &mut Program, direction: Reg, derivative: Reg) -> Result<(), Error> {
+        if self.uncond.is_some() {
+            let need = "the derivative is that of one network: leave it at 1, or 0 for no class";
+            return Err(Error::option("guidance_scale", self.scale, need));
+        }
+        let net = &mut program.nets[0];
+        let (own, shape) = (net.output.c, net.inputs[0]);
+        net.inputs.push(shape);
+        net.output = net.output.with_c(2 * own);
+        let derivative = Output { dst: derivative, channels: own..own + self.channels };
+        self.along = Some(Along { direction, derivative });
+        Ok(())
     }
 
     /// The register of the guided output, in the network's own parametrisation.
@@ -79,9 +108,11 @@ impl Guided {
     /// The evaluations at the state `x` and the time `t`, one or two and a Mix.
     pub fn instructions(&self, x: Reg, t: impl Into<Time>) -> Vec<Instruction> {
         let (c, time) = (self.channels, t.into());
-        let eval = |label, outs| Instruction::Eval { net: 0, inputs: vec![x], time, label, outs };
+        let inputs: Vec<Reg> = [x].into_iter().chain(self.along.iter().map(|a| a.direction)).collect();
+        let eval = |label, outs| Instruction::Eval { net: 0, inputs: inputs.clone(), time, label, outs };
         let mut outs = vec![Output { dst: self.out, channels: 0..c }];
         outs.extend(self.variance.map(|dst| Output { dst, channels: c..2 * c }));
+        outs.extend(self.along.iter().map(|a| a.derivative.clone()));
         let mut list = vec![eval(self.class.or(self.null), outs)];
         if let Some(uncond) = self.uncond {
             list.push(eval(self.null, vec![Output { dst: uncond, channels: 0..c }]));

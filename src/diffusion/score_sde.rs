@@ -7,7 +7,7 @@
 
 use super::continuous::Clock;
 use super::process::Quantity;
-use super::program::{Instruction, Pointwise, Program, Step, Term};
+use super::program::{Coef, Instruction, Program, Step, Term};
 use super::scheduler_config::MAX_TRAIN_TIMESTEPS;
 use super::{Continuous, Error, Process, SchedulerConfig};
 use serde_json::Value;
@@ -143,7 +143,7 @@ pub fn centred(mut program: Program) -> Program {
     let shape = program.registers[x.0 as usize].shape;
     let one = program.register("1", shape);
     let instructions = vec![
-        Instruction::Pointwise { dst: one, f: Pointwise::Exp { scale: 0.0, bias: 0.0 }, srcs: vec![x] },
+        Instruction::Fill { dst: one, value: Coef::Const(1.0) },
         Instruction::Mix { dst: x, terms: vec![Term::new(2.0, x), Term::new(-1.0, one)], clamp: None },
     ];
     program.steps.push(Step { label: "to [-1, 1]".into(), instructions });

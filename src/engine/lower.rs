@@ -222,10 +222,6 @@ impl<'a> Lowering<'a> {
             Instruction::Mix { dst, terms, clamp } => {
                 let shape = self.program.registers[dst.0 as usize].shape;
                 let (own, others) = split_terms(*dst, terms);
-                let slot = |c: Coef| match c {
-                    Coef::Const(_) => None,
-                    Coef::Slot(s) | Coef::SlotTimes(s, _) => Some(s.0),
-                };
                 let hazard = others.iter().any(|t| t.src == *dst);
                 // A destination that cannot be summed in place takes a source: then there
                 // may be more than a kernel has, and the sum is made in parts.
@@ -234,7 +230,11 @@ impl<'a> Lowering<'a> {
                     let mut numbers = self.numbers(offset);
                     let mut calls = Vec::new();
                     for (i, part) in others.chunks(MAX_TERMS).enumerate() {
-                        let term = |t: &&Term| mix::Term { channels: shape.c, from: 0, slot: slot(t.coef) };
+                        let term = |t: &&Term| mix::Term {
+                            channels: shape.c,
+                            from: 0,
+                            slot: t.coef.slot().map(|s| s.0),
+                        };
                         let call = mix::Mix {
                             n,
                             pixels: shape.pixels(),
@@ -262,6 +262,14 @@ impl<'a> Lowering<'a> {
                 let hazard = srcs.contains(dst);
                 self.write(b, "pointwise", *dst, hazard, |to| {
                     call.calls(&caps, self.reg(srcs[0]), second, to, &numbers)
+                })?;
+            }
+            Instruction::Fill { dst, value } => {
+                let fill = Fill { n, len: self.len(*dst), at: 0 };
+                self.write(b, "fill", *dst, false, |to| match value {
+                    Coef::Const(_) => fill.calls(&caps, to, &numbers),
+                    Coef::Slot(s) => fill.calls_slot(&caps, to, self.slots, s.0),
+                    Coef::SlotTimes(s, _) => fill.calls_slot_times(&caps, to, self.slots, s.0, &numbers),
                 })?;
             }
             Instruction::Noise { dst, .. } => {
@@ -362,7 +370,7 @@ impl Lowering<'_> {
     /// Puts a network's time where it reads it.
     fn time(&self, b: &mut Builder, net: usize, time: Time, numbers: &Numbers<Buf>) {
         if self.nets.get(net).is_some_and(|graph| graph.time.is_some()) {
-            let (caps, fill) = (*b.caps(), Fill { n: self.n, at: 0 });
+            let (caps, fill) = (*b.caps(), Fill { n: self.n, len: 1, at: 0 });
             let calls = match time {
                 Time::Const(_) => fill.calls(&caps, self.time, numbers),
                 Time::Slot(slot) => fill.calls_slot(&caps, self.time, self.slots, slot.0),

@@ -104,10 +104,7 @@ fn words(instruction: &Instruction) -> Vec<u32> {
     let f = |v: f64| (v as f32).to_bits();
     match instruction {
         Instruction::Mix { dst, terms, clamp } => {
-            let factor = |t: &Term| match t.coef {
-                Coef::Const(c) | Coef::SlotTimes(_, c) => c,
-                Coef::Slot(_) => 1.0,
-            };
+            let factor = |t: &Term| t.coef.factor();
             let (own, others) = split_terms(*dst, terms);
             let (lo, hi) = clamp.unwrap_or((0.0, 0.0));
             let mut words = Vec::new();
@@ -118,6 +115,7 @@ fn words(instruction: &Instruction) -> Vec<u32> {
             }
             words
         }
+        Instruction::Fill { value, .. } => vec![f(value.factor())],
         Instruction::Noise { draw, .. } => vec![*draw],
         Instruction::Eval { time: Time::Slot(_), .. } => Vec::new(),
         other => other.numbers().into_iter().map(f).collect(),

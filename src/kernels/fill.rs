@@ -1,4 +1,4 @@
-//! One number per image: a slot or a `vector(1)` tensor.
+//! One number per image, everywhere in its array: a slot, a number, a `vector(1)` tensor.
 
 use super::{div_up, Call, Caps, Kernel, Needs, Numbers, Variant};
 
@@ -7,16 +7,19 @@ pub static KERNEL: Kernel = Kernel {
     name: "fill",
     source: include_str!("../../shaders/fill.wgsl"),
     variants: &[
-        Variant { name: "number", defines: &[("SLOT", 0)], needs: Needs::NONE },
-        Variant { name: "slot", defines: &[("SLOT", 1)], needs: Needs::NONE },
+        Variant { name: "number", defines: &[("SLOT", 0), ("NUMBER", 1)], needs: Needs::NONE },
+        Variant { name: "slot", defines: &[("SLOT", 1), ("NUMBER", 0)], needs: Needs::NONE },
+        Variant { name: "slot_times", defines: &[("SLOT", 1), ("NUMBER", 1)], needs: Needs::NONE },
     ],
 };
 
-/// `dst[at .. at + n]` = a number of the step, or a slot's values.
-#[derive(Clone, Copy, Debug, Default)]
+/// `dst[at .. at + n len]` = a number of the step, a slot's values, or their product.
+#[derive(Clone, Copy, Debug)]
 pub struct Fill {
     /// Images.
     pub n: usize,
+    /// Numbers of an image.
+    pub len: usize,
     /// Where in `dst`: `slot * n`, or 0 for a tensor.
     pub at: usize,
 }
@@ -24,18 +27,44 @@ pub struct Fill {
 impl Fill {
     /// The first number of the instruction, for every image.
     pub fn calls<B: Clone>(&self, caps: &Caps, dst: B, numbers: &Numbers<B>) -> Vec<Call<B>> {
-        let mut bindings = vec![("dst", dst)];
-        let mut params = vec![("n", self.n.into()), ("at", self.at.into())];
-        numbers.bind(&mut bindings, &mut params);
-        let variant = KERNEL.pick(caps, |v| v.get("SLOT") == 0);
-        Call::new(&KERNEL, variant, bindings, params, div_up(self.n, 64))
+        self.emit(caps, dst, None, Some(numbers))
     }
 
-    /// The values of a slot (`slots` is `[slot, n]`) as a tensor.
+    /// The values of a slot (`slots` is `[slot, n]`).
     pub fn calls_slot<B: Clone>(&self, caps: &Caps, dst: B, slots: B, slot: u32) -> Vec<Call<B>> {
-        let bindings = vec![("dst", dst), ("slots", slots)];
-        let params = vec![("n", self.n.into()), ("at", self.at.into()), ("slot", slot.into())];
-        let variant = KERNEL.pick(caps, |v| v.get("SLOT") == 1);
-        Call::new(&KERNEL, variant, bindings, params, div_up(self.n, 64))
+        self.emit(caps, dst, Some((slots, slot)), None)
+    }
+
+    /// The values of a slot times the first number of the instruction.
+    pub fn calls_slot_times<B: Clone>(
+        &self,
+        caps: &Caps,
+        dst: B,
+        slots: B,
+        slot: u32,
+        numbers: &Numbers<B>,
+    ) -> Vec<Call<B>> {
+        self.emit(caps, dst, Some((slots, slot)), Some(numbers))
+    }
+
+    fn emit<B: Clone>(
+        &self,
+        caps: &Caps,
+        dst: B,
+        slot: Option<(B, u32)>,
+        numbers: Option<&Numbers<B>>,
+    ) -> Vec<Call<B>> {
+        let wanted = (u32::from(slot.is_some()), u32::from(numbers.is_some()));
+        let variant = KERNEL.pick(caps, |v| (v.get("SLOT"), v.get("NUMBER")) == wanted);
+        let mut bindings = vec![("dst", dst)];
+        let mut params = vec![("n", self.n.into()), ("len", self.len.into()), ("at", self.at.into())];
+        if let Some((slots, slot)) = slot {
+            bindings.push(("slots", slots));
+            params.push(("slot", slot.into()));
+        }
+        if let Some(numbers) = numbers {
+            numbers.bind(&mut bindings, &mut params);
+        }
+        Call::new(&KERNEL, variant, bindings, params, div_up(self.n * self.len, 64))
     }
 }

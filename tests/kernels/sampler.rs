@@ -214,21 +214,27 @@ fn scalar_matches() {
 
 #[test]
 fn fill_and_advance_match() {
-    let s = (1usize..200, 0usize..9, 0u32..3, any::<u64>());
-    twin(&[&fill::KERNEL, &advance::KERNEL], 200, s, |t, caps, &(n, at, slot, seed)| {
-        let op = Fill { n, at };
+    let s = (1usize..200, 1usize..6, 0usize..9, 0u32..3, any::<u64>());
+    twin(&[&fill::KERNEL, &advance::KERNEL], 200, s, |t, caps, &(n, len, at, slot, seed)| {
+        let op = Fill { n, len, at };
         let table = data(seed, 12);
         let slots = data(seed ^ 1, 3 * n);
-        let mut arrays = vec![vec![0; n + 9], vec![40], bits(&table), bits(&slots)];
+        let mut arrays = vec![vec![0; n * len + 9], vec![40], bits(&table), bits(&slots)];
         let numbers = Numbers { counter: 1, table: 2, stride: 3, offset: 2 };
         let mut calls = Advance::To(1).calls(caps, 1);
         calls.extend(Advance::By(2).calls(caps, 1));
         calls.extend(op.calls(caps, 0, &numbers));
         t.run(&calls, &mut arrays)?;
-        let good = arrays[1] == [3] && arrays[0][at..][..n].iter().all(|w| *w == table[11].to_bits());
+        let good = arrays[1] == [3] && arrays[0][at..][..n * len].iter().all(|w| *w == table[11].to_bits());
+        let spread = |factor: f32| -> Vec<f32> {
+            let row = slots[slot as usize * n..][..n].iter();
+            row.flat_map(|v| std::iter::repeat_n(v * factor, len)).collect()
+        };
         t.run(&op.calls_slot(caps, 0, 3, slot), &mut arrays)?;
-        let good = good && floats(&arrays[0][at..][..n]) == slots[slot as usize * n..][..n];
-        let outside = arrays[0].iter().enumerate().all(|(i, w)| (at..at + n).contains(&i) || *w == 0);
+        let good = good && floats(&arrays[0][at..][..n * len]) == spread(1.0);
+        t.run(&op.calls_slot_times(caps, 0, 3, slot, &numbers), &mut arrays)?;
+        let good = good && floats(&arrays[0][at..][..n * len]) == spread(table[11]);
+        let outside = arrays[0].iter().enumerate().all(|(i, w)| (at..at + n * len).contains(&i) || *w == 0);
         (good && outside).then_some(()).ok_or_else(|| format!("{:?}", arrays[0]))
     });
 }

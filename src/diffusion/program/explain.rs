@@ -35,12 +35,16 @@ impl Explain<'_> {
     }
 
     fn terms(&self, terms: &[super::Term]) -> String {
-        let term = |t: &super::Term| match t.coef {
-            Coef::Const(c) => format!("{} {}", Number(c), self.reg(t.src)),
-            Coef::Slot(s) => format!("{} {}", self.slot(s), self.reg(t.src)),
-            Coef::SlotTimes(s, c) => format!("{} {} {}", Number(c), self.slot(s), self.reg(t.src)),
-        };
+        let term = |t: &super::Term| format!("{} {}", self.coef(t.coef), self.reg(t.src));
         terms.iter().map(term).collect::<Vec<_>>().join(" + ")
+    }
+
+    fn coef(&self, coef: Coef) -> String {
+        match coef {
+            Coef::Const(c) => Number(c).to_string(),
+            Coef::Slot(s) => self.slot(s),
+            Coef::SlotTimes(s, c) => format!("{} {}", Number(c), self.slot(s)),
+        }
     }
 
     fn expr(&self, expr: &Expr) -> String {
@@ -126,6 +130,7 @@ impl fmt::Display for Explain<'_> {
                     }
                 }
             }
+            Instruction::Fill { dst, value } => write!(f, "{} = {}", self.reg(*dst), self.coef(*value)),
             Instruction::Noise { dst, draw } => write!(f, "{} = noise({draw})", self.reg(*dst)),
             Instruction::Reduce { slot, kind, srcs } => {
                 let (slot, srcs) = (self.slot(*slot), self.regs(srcs));

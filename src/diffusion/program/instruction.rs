@@ -44,6 +44,13 @@ pub enum Instruction {
         /// Its arguments, as many as [`Pointwise::arity`].
         srcs: Vec<Reg>,
     },
+    /// `dst = value`, everywhere.
+    Fill {
+        /// The result.
+        dst: Reg,
+        /// The number.
+        value: Coef,
+    },
     /// `dst` = independent standard normal numbers.
     Noise {
         /// The result.
@@ -140,6 +147,24 @@ pub enum Coef {
     Slot(Slot),
     /// The slot's number times a constant.
     SlotTimes(Slot, f64),
+}
+
+impl Coef {
+    /// The slot that is read.
+    pub const fn slot(self) -> Option<Slot> {
+        match self {
+            Self::Const(_) => None,
+            Self::Slot(slot) | Self::SlotTimes(slot, _) => Some(slot),
+        }
+    }
+
+    /// The constant part.
+    pub const fn factor(self) -> f64 {
+        match self {
+            Self::Const(c) | Self::SlotTimes(_, c) => c,
+            Self::Slot(_) => 1.0,
+        }
+    }
 }
 
 /// `coef * src`.
@@ -241,6 +266,7 @@ impl Instruction {
             Self::Eval { .. } => "Eval",
             Self::Mix { .. } => "Mix",
             Self::Pointwise { .. } => "Pointwise",
+            Self::Fill { .. } => "Fill",
             Self::Noise { .. } => "Noise",
             Self::Reduce { .. } => "Reduce",
             Self::Scalar { .. } => "Scalar",
@@ -264,7 +290,7 @@ impl Instruction {
             Self::Eval { inputs, .. } => inputs.clone(),
             Self::Mix { terms, .. } => terms.iter().map(|t| t.src).collect(),
             Self::Pointwise { srcs, .. } | Self::Reduce { srcs, .. } => srcs.clone(),
-            Self::Noise { .. } | Self::Scalar { .. } | Self::Mean { .. } => Vec::new(),
+            Self::Fill { .. } | Self::Noise { .. } | Self::Scalar { .. } | Self::Mean { .. } => Vec::new(),
             Self::Select { a, b, .. } => vec![*a, *b],
             Self::Loop { body, .. } => body.iter().flat_map(Self::reads).collect(),
         }
@@ -276,6 +302,7 @@ impl Instruction {
             Self::Eval { outs, .. } => outs.iter().map(|o| o.dst).collect(),
             Self::Mix { dst, .. }
             | Self::Pointwise { dst, .. }
+            | Self::Fill { dst, .. }
             | Self::Noise { dst, .. }
             | Self::Select { dst, .. } => vec![*dst],
             Self::Reduce { .. } | Self::Scalar { .. } | Self::Mean { .. } => Vec::new(),
@@ -293,13 +320,8 @@ impl Instruction {
                 };
                 label.iter().copied().chain(time).collect()
             }
-            Self::Mix { terms, .. } => terms
-                .iter()
-                .filter_map(|t| match t.coef {
-                    Coef::Const(_) => None,
-                    Coef::Slot(slot) | Coef::SlotTimes(slot, _) => Some(slot),
-                })
-                .collect(),
+            Self::Mix { terms, .. } => terms.iter().filter_map(|t| t.coef.slot()).collect(),
+            Self::Fill { value, .. } => value.slot().into_iter().collect(),
             Self::Pointwise { f: Pointwise::Clamp(slot), .. } => vec![*slot],
             Self::Pointwise { .. } | Self::Noise { .. } | Self::Reduce { .. } => Vec::new(),
             Self::Scalar { expr, .. } => expr.slots(),

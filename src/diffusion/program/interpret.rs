@@ -264,6 +264,10 @@ impl Machine {
         self.slots[slot.0 as usize]
     }
 
+    fn coef(&self, coef: Coef) -> f64 {
+        coef.slot().map_or(1.0, |slot| self.slot(slot)) * coef.factor()
+    }
+
     /// Every kind that needs nothing from outside.
     fn run(&mut self, program: &Program, instruction: &Instruction) {
         match instruction {
@@ -275,17 +279,17 @@ impl Machine {
             Instruction::Mix { dst, terms, clamp } => {
                 let mut sum = vec![0.0; program.registers[dst.0 as usize].shape.len()];
                 for term in terms {
-                    let coef = match term.coef {
-                        Coef::Const(c) => c,
-                        Coef::Slot(slot) => self.slot(slot),
-                        Coef::SlotTimes(slot, c) => c * self.slot(slot),
-                    };
+                    let coef = self.coef(term.coef);
                     sum.iter_mut().zip(self.reg(term.src)).for_each(|(s, v)| *s += coef * v);
                 }
                 if let Some((low, high)) = *clamp {
                     sum.iter_mut().for_each(|v| *v = v.clamp(low, high));
                 }
                 self.registers[dst.0 as usize] = sum;
+            }
+            Instruction::Fill { dst, value } => {
+                let len = program.registers[dst.0 as usize].shape.len();
+                self.registers[dst.0 as usize] = vec![self.coef(*value); len];
             }
             Instruction::Pointwise { dst, f, srcs } => {
                 let a = self.reg(srcs[0]).iter().copied();

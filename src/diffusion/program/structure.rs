@@ -24,6 +24,7 @@ impl Instruction {
     /// | `Eval` | time, where it is no slot |
     /// | `Mix` | per term: the constant of `Const` and `SlotTimes`, nothing for `Slot`; then lower and upper bound if it clamps |
     /// | `Pointwise` | scale and bias of `Exp` |
+    /// | `Fill` | as a term of `Mix` |
     /// | `Noise` | draw |
     /// | `Reduce` | atol and rtol of errors, q of `QuantileAbs` |
     /// | `Scalar` | constants as [`Expr::walk`] meets them |
@@ -53,11 +54,7 @@ impl Instruction {
             Self::Mix { dst, terms, clamp } => {
                 t.extend([dst.0, terms.len() as u32, u32::from(clamp.is_some())]);
                 for term in terms {
-                    let (kind, slot, number) = match term.coef {
-                        Coef::Const(c) => (0, 0, Some(c)),
-                        Coef::Slot(slot) => (1, slot.0, None),
-                        Coef::SlotTimes(slot, c) => (2, slot.0, Some(c)),
-                    };
+                    let (kind, slot, number) = coefficient(term.coef);
                     t.extend([term.src.0, kind, slot]);
                     n.extend(number);
                 }
@@ -76,6 +73,11 @@ impl Instruction {
                 if let Pointwise::Exp { scale, bias } = f {
                     n.extend([*scale, *bias]);
                 }
+            }
+            Self::Fill { dst, value } => {
+                let (kind, slot, number) = coefficient(*value);
+                t.extend([dst.0, kind, slot]);
+                n.extend(number);
             }
             Self::Noise { dst, draw } => {
                 t.push(dst.0);
@@ -133,7 +135,17 @@ impl Instruction {
             Self::Select { .. } => 6,
             Self::Mean { .. } => 7,
             Self::Loop { .. } => 8,
+            Self::Fill { .. } => 9,
         }
+    }
+}
+
+/// Its kind, its slot and its number.
+fn coefficient(coef: Coef) -> (u32, u32, Option<f64>) {
+    match coef {
+        Coef::Const(c) => (0, 0, Some(c)),
+        Coef::Slot(slot) => (1, slot.0, None),
+        Coef::SlotTimes(slot, c) => (2, slot.0, Some(c)),
     }
 }
 

@@ -172,6 +172,10 @@ impl Program {
                 }
                 srcs.iter().try_for_each(|&src| self.same_shape(src, self.shape_of(*dst)?))
             }
+            Instruction::Fill { dst, value } => {
+                finite(|| "the value".into(), value.factor())?;
+                self.shape_of(*dst).map(|_| ())
+            }
             Instruction::Noise { dst, .. } => self.shape_of(*dst).map(|_| ()),
             Instruction::Reduce { kind, srcs, .. } => {
                 arity(srcs.len(), kind.arity())?;

@@ -64,24 +64,25 @@ pub(super) fn times(c: f64) -> Coef {
 }
 
 /// Time as a count of exact units that are left: a whole number below 2^24, so that f32
-/// adds and subtracts without error, and finest where the solution ends.
+/// adds and subtracts without error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Units {
     /// The time where the solution ends.
     pub(super) end: f64,
-    /// The length of a unit.
+    /// The length of a unit; negative where the solution goes up in time.
     pub(super) unit: f64,
     /// Units from the beginning to the end.
     pub(super) all: f64,
 }
 
 impl Units {
-    /// Of a solution from `start` down to `end`; `whole` where times that are whole numbers
+    /// Of a solution from `start` to `end`; `whole` where times that are whole numbers
     /// shall be whole numbers of units.
     pub(super) fn new(start: f64, end: f64, whole: bool) -> Self {
         let most = f64::from(1u32 << 24);
         let length = start - end;
-        let unit = if whole { (length / most).log2().ceil().exp2() } else { length / most };
+        let whole_unit = || (length.abs() / most).log2().ceil().exp2().copysign(length);
+        let unit = if whole { whole_unit() } else { length / most };
         Self { end, unit, all: (length / unit).round() }
     }
 
@@ -103,6 +104,7 @@ impl Units {
         f: impl Fn(f64) -> f64,
     ) -> Result<Table, TableError> {
         let mut knots: Vec<f64> = knots.iter().map(|t| self.left(*t)).collect();
+        knots.sort_by(f64::total_cmp);
         knots.dedup();
         Table::of(name, &knots, table::BOUND, |left| f(self.time(left)))
     }

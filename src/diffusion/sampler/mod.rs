@@ -32,6 +32,7 @@ pub mod euler;
 pub mod euler_a;
 pub mod euler_maruyama;
 mod exponential;
+pub mod flow;
 pub mod flow_heun;
 pub mod heun;
 mod langevin;

@@ -109,7 +109,8 @@ fn first_step(
     list.extend(c.error(m.program(), d1, [k1, &x, &x]));
     let either = less(slot(d0), 1e-5).binary(Binary::Max, less(slot(d1), 1e-5));
     // In time, then in whole units, of which there is at least one.
-    let h0 = either.select(1e-6.into(), slot(d0) / d1 * 0.01) / units.unit;
+    let unit = units.unit.abs();
+    let h0 = either.select(1e-6.into(), slot(d0) / d1 * 0.01) / unit;
     list.push(scalar(c.size, h0));
     list.extend(c.step());
     list.extend(combine(y, &[(times(1.0), &x), (Coef::Slot(c.h), k1)]));
@@ -117,12 +118,12 @@ fn first_step(
     list.extend(m.slope(At::Left(c.now), y, k2));
     list.extend(combine(e, &[(times(1.0), k2), (times(-1.0), k1)]));
     list.extend(c.error(m.program(), d2, [e, &x, &x]));
-    let h0 = || slot(c.step) * units.unit;
+    let h0 = || slot(c.step) * unit;
     list.push(scalar(d2, slot(d2) / h0()));
     let steepest = slot(d1).binary(Binary::Max, slot(d2));
     let flat = less(steepest.clone(), 1e-15);
     let steep = ((Expr::Const(0.01) / steepest).unary(Unary::Log) * 0.2).unary(Unary::Exp);
     let h1 = flat.select((h0() * 1e-3).binary(Binary::Max, 1e-6.into()), steep);
-    list.push(scalar(c.size, (h0() * 100.0).binary(Binary::Min, h1) / units.unit));
+    list.push(scalar(c.size, (h0() * 100.0).binary(Binary::Min, h1) / unit));
     list
 }

@@ -90,6 +90,28 @@ impl Model {
         all.into_iter().filter(|t| !t.is_zero()).collect()
     }
 
+    /// The derivative `J v` of the network's output along `v` in its input goes with every
+    /// evaluation to `derivative` ([`Guided::along`]).
+    pub(super) fn along(&mut self, v: Reg, derivative: Reg) -> Result<(), Error> {
+        self.guided.along(&mut self.program, v, derivative)
+    }
+
+    /// The slope's factors at the time of the last evaluation: of the state, and of the
+    /// network's derivative by the state.
+    pub(super) fn factors(&self, at: At) -> (Expr, Expr) {
+        let tabled = match (at, &self.tabled) {
+            (At::Time(t), _) => {
+                let flow = self.view.flow(t);
+                return (flow.x.into(), (flow.out * self.view.input_scale(t)).into());
+            }
+            (At::Left(_), Some(tabled)) => tabled,
+            (At::Left(_), None) => return (0.0.into(), 0.0.into()),
+        };
+        let x = tabled.x.map_or(Expr::Const(0.0), |(slot, _)| slot.into());
+        let out = Expr::Slot(tabled.out.0);
+        (x, tabled.input.map_or(out.clone(), |(slot, _)| out * slot))
+    }
+
     /// Writes the estimate of the image at `t`, for previews.
     pub(super) fn estimate(&self, t: f64) -> Instruction {
         mix(self.x0, self.terms(self.view.image(t), self.x))

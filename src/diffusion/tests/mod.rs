@@ -4,6 +4,7 @@
 mod analytic;
 mod continuous;
 mod custom;
+mod flow;
 mod golden;
 mod options;
 mod orders;
