@@ -1,9 +1,9 @@
 //! One evaluation of a network, dispatch by dispatch:
 //!
-//!     cargo bench --bench network -- FOLDER BATCH [REPEATS]
+//!     cargo bench --bench network -- [--tangent] FOLDER BATCH [REPEATS]
 //!
 //! FOLDER holds a diffusers `config.json`, or `unet/config.json`; weights are those of
-//! tests, made from names. `--serve` in place of REPEATS evaluates once for each line
+//! tests, made from names. `--tangent` evaluates its derivative along a direction too. `--serve` in place of REPEATS evaluates once for each line
 //! of the standard input and prints seconds and process CPU seconds: what a script
 //! needs that measures several programs in turn.
 
@@ -18,8 +18,9 @@ use undiffuse::weights::{Deterministic, Json};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let (flags, args): (Vec<String>, Vec<String>) = args.into_iter().partition(|a| a == "--tangent");
     let [folder, batch, rest @ ..] = &args[..] else {
-        eprintln!("usage: network FOLDER BATCH [REPEATS | --serve]");
+        eprintln!("usage: network [--tangent] FOLDER BATCH [REPEATS | --serve]");
         return Ok(());
     };
     let (folder, n): (&Path, usize) = (Path::new(folder), batch.parse()?);
@@ -27,7 +28,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = if nested.exists() { nested } else { folder.join("config.json") };
     let mut graph = Graph::new();
     models::open(&Json::read(&path, 1 << 20)?, None)?.build(&Deterministic, &mut graph)?;
-    let graph = passes::run(&graph.without_taps());
+    let mut graph = graph.without_taps();
+    if !flags.is_empty() {
+        graph = graph.with_tangent("sample", "output")?;
+    }
+    let graph = passes::run(&graph);
     let gpu = Gpu::open(&Options::default())?;
     if rest.first().is_some_and(|r| r == "--serve") {
         let mut again = evaluate_again(&gpu, &graph, n)?;

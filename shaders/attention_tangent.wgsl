@@ -1,6 +1,6 @@
 // The tangent of attention o = sum_j P_j v_j, P = softmax(s), s_j = scale q k_j:
 //   do = sum_j P_j (dv_j + ds_j v_j) - (sum_j P_j ds_j) o,  ds_j = scale (dq k_j + q dk_j)
-// in one pass over the keys, online. A workgroup: one query, 512 channels of its head; of
+// in one pass over the keys, online. A workgroup: one query, {{64 * I}} channels of its head; of
 // each 64 keys a lane takes one, then each lane sums its channels over them. (lavapipe ends
 // a shader's loops after 65535 iterations in all: they are kept short.)
 @group(0) @binding(0) var<storage, read> q: array<f32>; // [n, tokens_q, heads d]
@@ -17,7 +17,7 @@ struct P {
   tokens_k: u32,
   heads: u32,
   d: u32,
-  parts: u32, // of 512 channels
+  parts: u32, // of {{64 * I}} channels
   scale: f32,
 }
 @group(0) @binding(7) var<uniform> p: P;
@@ -38,12 +38,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
   let image = group / (p.parts * p.heads * p.tokens_q);
   let c = p.heads * p.d;
   let own = (image * p.tokens_q + token) * c + head * p.d;
-  let first = part * 512u + lane;
+  let first = part * {{64 * I}}u + lane;
   var most = -3.0e38;
   var sum = 0.0; // of P
   var slope = 0.0; // of P ds
-  var a = array<f32, 8>(); // of P v
-  var b = array<f32, 8>(); // of P (dv + ds v)
+  var a = array<f32, {{I}}>(); // of P v
+  var b = array<f32, {{I}}>(); // of P (dv + ds v)
   for (var block = 0u; block < keys; block += 64u) {
     let key = block + lane;
     var s = 0.0;
@@ -69,7 +69,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
     workgroupBarrier();
     sum *= keep;
     slope *= keep;
-    for (var i = 0u; i < 8u; i++) {
+    for (var i = 0u; i < {{I}}u; i++) {
       a[i] *= keep;
       b[i] *= keep;
     }
@@ -80,20 +80,20 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
       sum += w;
       slope = fma(w, t, slope);
       let at = (image * p.tokens_k + block + j) * c + head * p.d;
-#for I 8
-      if (first + {{64 * I}}u < p.d) {
-        let value = v[at + first + {{64 * I}}u];
-        a[{{I}}] = fma(w, value, a[{{I}}]);
-        b[{{I}}] = fma(w, fma(t, value, dv[at + first + {{64 * I}}u]), b[{{I}}]);
+#for N I
+      if (first + {{64 * N}}u < p.d) {
+        let value = v[at + first + {{64 * N}}u];
+        a[{{N}}] = fma(w, value, a[{{N}}]);
+        b[{{N}}] = fma(w, fma(t, value, dv[at + first + {{64 * N}}u]), b[{{N}}]);
       }
 #endfor
     }
     workgroupBarrier();
   }
   if (keys > 0u) {
-#for I 8
-    if (first + {{64 * I}}u < p.d) {
-      dst[own + first + {{64 * I}}u] = (b[{{I}}] - slope / sum * a[{{I}}]) / sum;
+#for N I
+    if (first + {{64 * N}}u < p.d) {
+      dst[own + first + {{64 * N}}u] = (b[{{N}}] - slope / sum * a[{{N}}]) / sum;
     }
 #endfor
   }

@@ -6,8 +6,25 @@ use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant};
 pub static KERNEL: Kernel = Kernel {
     name: "attention_tangent",
     source: include_str!("../../shaders/attention_tangent.wgsl"),
-    variants: &[Variant { name: "plain", defines: &[], needs: Needs::NONE }],
+    variants: &[
+        Variant { name: "64", defines: &[("I", 1)], needs: Needs::NONE },
+        Variant { name: "128", defines: &[("I", 2)], needs: Needs::NONE },
+        Variant { name: "256", defines: &[("I", 4)], needs: Needs::NONE },
+        Variant { name: "512", defines: &[("I", 8)], needs: Needs::NONE },
+    ],
 };
+
+/// `attention_tangent_small.wgsl`: a subgroup of 8, heads of 8 or 16 channels.
+pub static SMALL: Kernel = Kernel {
+    name: "attention_tangent_small",
+    source: include_str!("../../shaders/attention_tangent_small.wgsl"),
+    variants: &[
+        Variant { name: "sg8_8", defines: &[("D", 2)], needs: SUBGROUP },
+        Variant { name: "sg8_16", defines: &[("D", 4)], needs: SUBGROUP },
+    ],
+};
+
+const SUBGROUP: Needs = Needs { subgroup: Some(8), int64: false };
 
 /// Queries `[n, tokens_q, heads d]`, keys and values `[n, tokens_k, heads d]`, and the
 /// tangent of each.
@@ -30,19 +47,26 @@ pub struct AttentionTangent {
 impl AttentionTangent {
     /// `inputs` are q, k, v and their tangents.
     pub fn calls<B: Clone>(&self, caps: &Caps, inputs: [B; 6], dst: B) -> Vec<Call<B>> {
-        let parts = div_up(self.d, 512);
-        let groups = self.n * self.tokens_q * self.heads * parts;
-        let params = vec![
+        let rows = self.n * self.heads;
+        let mut params = vec![
             ("tokens_q", self.tokens_q.into()),
             ("tokens_k", self.tokens_k.into()),
             ("heads", self.heads.into()),
-            ("d", self.d.into()),
-            ("parts", parts.into()),
             ("scale", self.scale.into()),
         ];
         let mut bindings: Vec<_> = ["q", "k", "v", "dq", "dk", "dv"].into_iter().zip(inputs).collect();
         bindings.push(("dst", dst));
-        Call::new(&KERNEL, KERNEL.pick(caps, |_| true), bindings, params, groups)
+        if caps.stream && caps.subgroup == Some(8) && matches!(self.d, 8 | 16) {
+            let variant = SMALL.pick(caps, |v| v.get("D") as usize * 4 == self.d);
+            let groups = if self.tokens_k == 0 { 0 } else { rows * div_up(self.tokens_q, 8) };
+            return Call::new(&SMALL, variant, bindings, params, groups);
+        }
+        let wide = div_up(self.d, 64).min(8);
+        let variant = KERNEL.pick(caps, |v| v.get("I") as usize >= wide);
+        let width = 64 * variant.map_or(1, |v| v.get("I") as usize);
+        let parts = div_up(self.d, width);
+        params.extend([("d", self.d.into()), ("parts", parts.into())]);
+        Call::new(&KERNEL, variant, bindings, params, rows * self.tokens_q * parts)
     }
 
     /// The exact values.

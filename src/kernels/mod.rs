@@ -245,6 +245,7 @@ pub static ALL: &[&Kernel] = &[
     &attention::STREAM,
     &attention::TILE,
     &attention_tangent::KERNEL,
+    &attention_tangent::SMALL,
     &conv::STREAM,
     &conv::STREAM3,
     &conv::TILE,

@@ -1,8 +1,8 @@
 //! How many images at once: what was asked for, or what fits.
 
-use super::{Model, PipelineError, Sample};
+use super::{PipelineError, Sample};
 use crate::diffusion::program::Program;
-use crate::engine::{EngineError, Executable};
+use crate::engine::{EngineError, Executable, NetGraph};
 use crate::gpu::{Gpu, GpuError};
 use crate::graph::bind::WeightStore;
 use crate::graph::GraphError;
@@ -17,13 +17,12 @@ const MOST_CPU: usize = 16;
 /// what was asked for does not fit. (An image does not depend on its batch.)
 pub(super) async fn plan(
     gpu: &Gpu,
-    model: &Model,
+    nets: &[NetGraph],
     weights: &WeightStore,
     program: &Program,
     options: &Sample,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<(Executable, Option<String>), PipelineError> {
-    let nets = &model.nets;
     let most = if gpu.caps().stream { MOST_CPU } else { MOST_GPU };
     let mut most = options.batch.unwrap_or(most).min(options.count);
     let (mut note, mut first) = (None, None);

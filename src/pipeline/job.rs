@@ -4,9 +4,9 @@ use super::album::Album;
 use super::report::Adaptive;
 use super::{batch, Pipeline, PipelineError, Progress, Provenance, Report, Sample};
 use crate::clock::Instant;
-use crate::diffusion::program::Program;
+use crate::diffusion::program::{Program, Reg};
 use crate::diffusion::rng::TorchGenerator;
-use crate::engine::{Batch, EngineError, Executable, Run, Status, Turn};
+use crate::engine::{Batch, EngineError, Executable, NetGraph, Run, Status, Turn};
 use crate::gpu::{Gpu, GpuError, Ticket, DEADLINE};
 use crate::kernels::noise::noise_hash;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +25,8 @@ pub struct Job {
     pub(super) pipeline: Pipeline,
     pub(super) options: Sample,
     pub(super) program: Program,
+    /// Arrays of all images for input registers.
+    given: Vec<(Reg, Vec<f32>)>,
     pub(super) exe: Executable,
     pub(super) run: Option<Run>,
     pub(super) batch: usize,
@@ -39,6 +41,22 @@ pub struct Job {
     adaptive: Option<Adaptive>,
     looks: u64,
     stop_every: Option<usize>,
+}
+
+/// What a job runs.
+pub(super) struct Work {
+    pub program: Program,
+    /// The program's networks, where they are not the model's own.
+    pub nets: Option<Vec<NetGraph>>,
+    /// Arrays of all images (`[count, h, w, c]`) for the program's input registers.
+    pub given: Vec<(Reg, Vec<f32>)>,
+}
+
+impl Work {
+    /// A program that is given nothing.
+    pub fn of(program: Program) -> Work {
+        Work { program, nets: None, given: Vec::new() }
+    }
 }
 
 /// Stops a job, from any thread.
@@ -73,6 +91,7 @@ impl Job {
     pub(super) async fn new(
         pipeline: &Pipeline,
         options: &Sample,
+        Work { program, nets, given }: Work,
         progress: impl FnMut(usize, usize),
     ) -> Result<Job, PipelineError> {
         let refuse = |option, what: &str| PipelineError::Option { option, what: what.into() };
@@ -86,10 +105,10 @@ impl Job {
             return Err(refuse("first-index", "indices past 2^64 do not exist: begin lower"));
         }
         let gpu = pipeline.gpu().metered();
-        let program = pipeline.program(options)?;
         let inner = &pipeline.0;
         inner.classes.label(&options.class, options.first_index)?;
-        let plan = batch::plan(&gpu, &inner.model, &inner.weights, &program, options, progress);
+        let nets = nets.as_deref().unwrap_or(&inner.model.nets);
+        let plan = batch::plan(&gpu, nets, &inner.weights, &program, options, progress);
         let (exe, note) = plan.await?;
         let mixed = program.mixes_images().then(|| {
             let batch = exe.n();
@@ -100,6 +119,7 @@ impl Job {
             pipeline: pipeline.clone(),
             options: options.clone(),
             program,
+            given,
             run: None,
             batch: 0,
             batches: options.count.div_ceil(exe.n()),
@@ -319,6 +339,7 @@ impl Job {
         let seed = self.options.seed;
         let mut registers: Vec<_> =
             self.program.given_noise.iter().map(|(_, reg)| (*reg, Vec::new())).collect();
+        let given: Vec<_> = self.given.iter().map(|(reg, values)| (*reg, self.part(*reg, values))).collect();
         if !registers.is_empty() {
             for image in 0..n {
                 let mut generator = TorchGenerator::new(seed.wrapping_add(first_index).wrapping_add(image));
@@ -327,6 +348,17 @@ impl Job {
                 }
             }
         }
+        registers.extend(given);
         Ok(Batch { first_index, seed, inputs, registers })
+    }
+
+    /// The present batch's part of an array of all images; a last batch that is not full
+    /// repeats the last image.
+    fn part(&self, reg: Reg, values: &[f32]) -> Vec<f32> {
+        let len = self.program.registers[reg.0 as usize].shape.len();
+        let last = (values.len() / len.max(1)).saturating_sub(1);
+        let n = self.exe.n();
+        let images = (0..n).map(|i| (self.batch * n + i).min(last));
+        images.flat_map(|i| values.get(i * len..(i + 1) * len).unwrap_or_default()).copied().collect()
     }
 }

@@ -7,6 +7,7 @@ mod classes;
 mod embedded;
 mod error;
 pub mod find;
+pub mod flow;
 mod grid;
 pub mod inspect;
 mod job;
@@ -21,6 +22,8 @@ pub use album::Tensors;
 pub use classes::Class;
 pub use embedded::{Embedded, EMBEDDED};
 pub use error::{chain, PipelineError};
+pub use flow::{Density, Likelihood};
+use job::Work;
 pub use job::{Canceller, Job};
 pub use model::Model;
 pub use provenance::{Difference, Provenance};
@@ -163,7 +166,7 @@ impl Pipeline {
         let smallest = Sample { steps, sampler, outputs: Outputs::none(), ..Sample::default() };
         // Where the default sampler does not suit the model's schedule, another may: its job says.
         if let Ok(program) = model.program(&smallest) {
-            batch::plan(gpu, &model, &weights, &program, &smallest, progress).await?;
+            batch::plan(gpu, &model.nets, &weights, &program, &smallest, progress).await?;
         }
         Ok(Pipeline(Arc::new(Inner { gpu: gpu.clone(), model, weights })))
     }
@@ -228,7 +231,8 @@ impl Pipeline {
         options: &Sample,
         progress: impl FnMut(usize, usize),
     ) -> Result<Job, PipelineError> {
-        Job::new(self, options, progress).await
+        let program = self.program(options)?;
+        Job::new(self, options, Work::of(program), progress).await
     }
 
     /// The sampler's program for these options: what the GPU will run.

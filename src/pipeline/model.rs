@@ -4,9 +4,11 @@ use super::classes::{Class, Classes};
 use super::{PipelineError, Sample, EMBEDDED};
 use crate::diffusion::guidance::Conditioning;
 use crate::diffusion::program::Program;
+use crate::diffusion::sampler::flow::Flow;
 use crate::diffusion::sampler::Context;
 use crate::diffusion::{self, score_sde, Process, Rng, Sampler, SchedulerConfig, System};
-use crate::engine::NetGraph;
+use crate::engine::{EngineError, NetGraph};
+use crate::graph::tangent::{BOTH, TANGENT};
 use crate::graph::{passes, Graph};
 use crate::models::{self, Description, Labels, Part};
 use crate::shape::Shape;
@@ -223,6 +225,28 @@ impl Model {
     /// # Errors
     /// Options that do not fit the model or each other.
     pub fn program(&self, options: &Sample) -> Result<Program, PipelineError> {
+        let mut program = self.program_by(options, |context| options.sampler.program(context))?;
+        if self.is_shifted() {
+            program = score_sde::centred(program);
+        }
+        Ok(match options.rng {
+            Rng::Philox => program,
+            Rng::Torch => program.with_given_noise(),
+        })
+    }
+
+    /// Whether the network knows images in `[0, 1]`, not in `[-1, 1]`.
+    pub(super) fn is_shifted(&self) -> bool {
+        self.about.architecture == models::score_sde::CLASS
+            && self.configuration["data"]["centered"] != serde_json::Value::Bool(true)
+    }
+
+    /// A program that `write` makes of what these options mean for the model.
+    pub(super) fn program_by(
+        &self,
+        options: &Sample,
+        write: impl FnOnce(&Context<'_>) -> Result<Program, diffusion::Error>,
+    ) -> Result<Program, PipelineError> {
         if let (true, Some(steps)) = (options.sampler.is_adaptive(), options.steps) {
             let need = "this sampler chooses its steps itself: give --rtol and --atol in place of them";
             return Err(diffusion::Error::option("steps", steps, need).into());
@@ -245,15 +269,21 @@ impl Model {
             single: self.scheduler.system.is_none(),
             ..Context::new(&config, self.about.sample, steps)
         };
-        let mut program = options.sampler.program(&context)?;
-        if self.about.architecture == models::score_sde::CLASS
-            && self.configuration["data"]["centered"] != serde_json::Value::Bool(true)
-        {
-            program = score_sde::centred(program);
-        }
-        Ok(match options.rng {
-            Rng::Philox => program,
-            Rng::Torch => program.with_given_noise(),
-        })
+        Ok(write(&context)?)
+    }
+
+    /// The program of a way along the flow.
+    pub(super) fn flow_program(&self, flow: Flow, options: &Sample) -> Result<Program, PipelineError> {
+        let rk4 = options.sampler == Sampler::Rk4;
+        self.program_by(options, |context| flow.program(context, rk4.then(|| self.steps(options))))
+    }
+
+    /// The network that gives its derivative along a direction too
+    /// ([`Graph::with_tangent`]).
+    pub(super) fn with_tangent(&self) -> Result<NetGraph, PipelineError> {
+        let net = &self.nets[0];
+        let graph = self.built.with_tangent(&net.images[0], &net.output).map_err(EngineError::from)?;
+        let images = net.images.iter().cloned().chain([TANGENT.to_string()]).collect();
+        Ok(NetGraph { graph: passes::run(&graph), images, output: BOTH.into(), ..net.clone() })
     }
 }

@@ -94,6 +94,12 @@ impl fmt::Display for Difference {
 }
 
 impl Provenance {
+    /// The same of something that is not drawn from noise: `verb` says what was done.
+    pub fn doing(mut self, verb: &str) -> Provenance {
+        self.other.insert("verb".into(), verb.into());
+        self
+    }
+
     /// Of images drawn with these options, `batch` at once. Reads all weights once, for the
     /// model's hash.
     pub(super) fn of(model: &Model, gpu: &Gpu, options: &Sample, batch: usize) -> Provenance {

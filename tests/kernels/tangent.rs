@@ -35,8 +35,9 @@ fn group_norms() {
 
 #[test]
 fn attention() {
-    let s = (1usize..4, 1usize..20, 1usize..20, 1usize..4, 1usize..40, any::<u64>());
-    twin(&[&attention_tangent::KERNEL], 200, s, |t, caps, &(n, tokens_q, tokens_k, heads, d, seed)| {
+    let heads = prop_oneof![1usize..40, Just(8), Just(16), 65usize..130, 200usize..260, 400usize..600];
+    let s = (1usize..4, 1usize..20, 1usize..20, 1usize..4, heads, any::<u64>());
+    twin(&[&attention_tangent::KERNEL, &attention_tangent::SMALL], 200, s, |t, caps, &(n, tokens_q, tokens_k, heads, d, seed)| {
         let op = AttentionTangent { n, tokens_q, tokens_k, heads, d, scale: 1.0 / (d as f32).sqrt() };
         let (q, k) = (n * tokens_q * heads * d, n * tokens_k * heads * d);
         let inputs: Vec<Vec<f32>> =

@@ -7,14 +7,19 @@ macro_rules! say {
 }
 
 mod compare;
+mod decode;
 mod draw;
+mod encode;
 mod explain;
+mod flow_args;
 mod forward;
 mod grid_args;
 mod info;
 mod input;
 mod inspect;
 mod like;
+mod likelihood;
+mod numbers;
 mod output;
 mod progress;
 mod recipes;
@@ -49,6 +54,12 @@ enum Verb {
     Compare(compare::Args),
     /// Draw what the forward process does to a picture: from the image to noise
     Forward(forward::Args),
+    /// Find the latents of pictures by the probability-flow ODE: exact, and `decode` brings them back
+    Encode(encode::Args),
+    /// Draw the pictures of latents by the probability-flow ODE
+    Decode(decode::Args),
+    /// Measure how likely pictures are under a model, in bits per dimension
+    Likelihood(likelihood::Args),
     /// List the published checkpoints that can be opened by name
     Recipes(recipes::Args),
     /// Bring a published checkpoint into a folder that `--model` takes: safetensors, smaller, mapped
@@ -89,6 +100,9 @@ fn main() -> ExitCode {
         Verb::Explain(args) => explain::run(&args),
         Verb::Compare(args) => compare::run(&args),
         Verb::Forward(args) => forward::run(&args),
+        Verb::Encode(args) => encode::run(&args),
+        Verb::Decode(args) => decode::run(&args),
+        Verb::Likelihood(args) => likelihood::run(&args),
         Verb::Recipes(args) => recipes::run(&args),
         Verb::Import(args) => recipes::import(&args),
         Verb::Info(args) => info::run(&args),
