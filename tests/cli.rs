@@ -1,5 +1,7 @@
 //! The command line as a user types it: the program is run, its output looked at.
 
+#[path = "cli/flow.rs"]
+mod flow;
 #[path = "cli/info.rs"]
 mod info;
 #[path = "cli/interrupt.rs"]

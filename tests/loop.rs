@@ -1,6 +1,8 @@
 //! The loop: nothing is looked at between a batch's first dispatch and its last,
 //! and an image does not know in what company it is drawn.
 
+#[path = "loop/flow.rs"]
+mod flow;
 #[path = "loop/jobs.rs"]
 mod jobs;
 #[path = "loop/lowering.rs"]

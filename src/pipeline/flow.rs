@@ -3,7 +3,7 @@
 //! All by [`Flow`]'s programs, as jobs like any other.
 
 use super::job::Work;
-use super::{Class, Job, Pipeline, PipelineError, Sample};
+use super::{Class, Job, Outputs, Pipeline, PipelineError, Sample};
 use crate::diffusion::sampler::flow::Flow;
 use crate::diffusion::sampler::Sampler;
 use crate::kernels::noise;
@@ -27,7 +27,7 @@ impl Pipeline {
     /// # Errors
     /// Images of another size, options that do not fit, or as [`Pipeline::sample`].
     pub fn encode(&self, images: &[f32], options: &Sample) -> Result<Job, PipelineError> {
-        let options = self.along(options, images.len())?;
+        let options = numbers(self.along(options, images.len())?);
         let shifted = self.model().is_shifted();
         let values = images.iter().map(|v| if shifted { 0.5 * v + 0.5 } else { *v }).collect();
         self.flow(Flow::Encode, values, &options)
@@ -61,7 +61,7 @@ impl Pipeline {
                 what: format!("choose 1 to {MOST_PROBES}"),
             });
         }
-        let options = self.along(options, images.len())?;
+        let options = numbers(self.along(options, images.len())?);
         let (model, len) = (self.model(), self.state().len());
         let shifted = model.is_shifted();
         let program = model.flow_program(Flow::Likelihood, &options)?;
@@ -70,9 +70,7 @@ impl Pipeline {
             for probe in 0..probes {
                 x.extend(image.iter().map(|v| if shifted { 0.5 * v + 0.5 } else { *v }));
                 let index = options.first_index.wrapping_add(i as u64);
-                let mut normal = vec![0.0; len];
-                noise::fill(options.seed, index, PROBE + probe as u32, &mut normal);
-                v.extend(normal.iter().map(|z| 1f32.copysign(*z)));
+                v.extend(self::probe(options.seed, index, probe, len));
             }
         }
         let count = options.count * probes;
@@ -122,6 +120,11 @@ impl Pipeline {
     }
 }
 
+/// The same, to end in numbers alone.
+fn numbers(options: Sample) -> Sample {
+    Sample { outputs: Outputs { images: false, tensors: true, textures: false }, ..options }
+}
+
 /// A job that finds log-densities.
 #[derive(Debug)]
 pub struct Likelihood {
@@ -154,6 +157,13 @@ impl Likelihood {
         let all = self.job.tensors()?.values;
         Ok(all.chunks_exact(self.probes).map(|own| density(own, self.len, width)).collect())
     }
+}
+
+/// Signs for Hutchinson's estimator: probe number `probe` of an image of `len` numbers.
+pub fn probe(seed: u64, image: u64, probe: usize, len: usize) -> Vec<f32> {
+    let mut normal = vec![0.0; len];
+    noise::fill(seed, image, PROBE.wrapping_add(probe as u32), &mut normal);
+    normal.iter().map(|z| 1f32.copysign(*z)).collect()
 }
 
 fn density(own: &[f32], dimensions: usize, more: f64) -> Density {

@@ -272,15 +272,22 @@ impl Model {
         Ok(write(&context)?)
     }
 
-    /// The program of a way along the flow.
-    pub(super) fn flow_program(&self, flow: Flow, options: &Sample) -> Result<Program, PipelineError> {
+    /// The program of a way along the flow, `options` being those of
+    /// [`Pipeline::encode`](super::Pipeline::encode).
+    ///
+    /// # Errors
+    /// Options that do not fit the model or each other.
+    pub fn flow_program(&self, flow: Flow, options: &Sample) -> Result<Program, PipelineError> {
         let rk4 = options.sampler == Sampler::Rk4;
         self.program_by(options, |context| flow.program(context, rk4.then(|| self.steps(options))))
     }
 
     /// The network that gives its derivative along a direction too
     /// ([`Graph::with_tangent`]).
-    pub(super) fn with_tangent(&self) -> Result<NetGraph, PipelineError> {
+    ///
+    /// # Errors
+    /// An op that has no derivative.
+    pub fn with_tangent(&self) -> Result<NetGraph, PipelineError> {
         let net = &self.nets[0];
         let graph = self.built.with_tangent(&net.images[0], &net.output).map_err(EngineError::from)?;
         let images = net.images.iter().cloned().chain([TANGENT.to_string()]).collect();

@@ -37,15 +37,23 @@ fn group_norms() {
 fn attention() {
     let heads = prop_oneof![1usize..40, Just(8), Just(16), 65usize..130, 200usize..260, 400usize..600];
     let s = (1usize..4, 1usize..20, 1usize..20, 1usize..4, heads, any::<u64>());
-    twin(&[&attention_tangent::KERNEL, &attention_tangent::SMALL], 200, s, |t, caps, &(n, tokens_q, tokens_k, heads, d, seed)| {
-        let op = AttentionTangent { n, tokens_q, tokens_k, heads, d, scale: 1.0 / (d as f32).sqrt() };
-        let (q, k) = (n * tokens_q * heads * d, n * tokens_k * heads * d);
-        let inputs: Vec<Vec<f32>> =
-            [q, k, k, q, k, k].into_iter().enumerate().map(|(i, len)| data(seed ^ i as u64, len)).collect();
-        let mut arrays: Vec<Vec<u32>> = inputs.iter().map(|v| bits(v)).collect();
-        arrays.push(vec![0; q]);
-        t.run(&op.calls(caps, [0, 1, 2, 3, 4, 5], 6), &mut arrays)?;
-        let slices: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
-        compare(&arrays[6], &op.reference(slices.try_into().expect("six")), 1e-5)
-    });
+    twin(
+        &[&attention_tangent::KERNEL, &attention_tangent::SMALL],
+        200,
+        s,
+        |t, caps, &(n, tokens_q, tokens_k, heads, d, seed)| {
+            let op = AttentionTangent { n, tokens_q, tokens_k, heads, d, scale: 1.0 / (d as f32).sqrt() };
+            let (q, k) = (n * tokens_q * heads * d, n * tokens_k * heads * d);
+            let inputs: Vec<Vec<f32>> = [q, k, k, q, k, k]
+                .into_iter()
+                .enumerate()
+                .map(|(i, len)| data(seed ^ i as u64, len))
+                .collect();
+            let mut arrays: Vec<Vec<u32>> = inputs.iter().map(|v| bits(v)).collect();
+            arrays.push(vec![0; q]);
+            t.run(&op.calls(caps, [0, 1, 2, 3, 4, 5], 6), &mut arrays)?;
+            let slices: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+            compare(&arrays[6], &op.reference(slices.try_into().expect("six")), 1e-5)
+        },
+    );
 }

@@ -12,7 +12,7 @@ use undiffuse::kernels::noise;
 use undiffuse::pipeline::{Class, Pipeline, Sample};
 use undiffuse::shape::Shape;
 
-fn pipeline(gpu: &Gpu, model: &Model) -> Pipeline {
+pub fn pipeline(gpu: &Gpu, model: &Model) -> Pipeline {
     let dir = tempfile::tempdir().expect("a temporary folder");
     // Weights stay mapped after the folder is gone.
     Pipeline::open(gpu, model.write(dir.path())).expect("a good model")

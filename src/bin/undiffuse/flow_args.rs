@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use undiffuse::diffusion::Sampler;
 use undiffuse::gpu::{Gpu, Options};
-use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, Sample};
+use undiffuse::pipeline::{Class, Job, Model, Pipeline, Sample};
 use undiffuse::shape::Shape;
 
 #[derive(clap::Args)]
@@ -64,7 +64,6 @@ impl FlowArgs {
             solver: self.solver.over(given.solver),
             class: self.class.clone().unwrap_or_default(),
             batch: self.batch,
-            outputs: Outputs { images: false, tensors: true, textures: false },
             ..given
         }
     }
