@@ -10,8 +10,11 @@ use undiffuse::diffusion::sampler::flow::Flow;
 use undiffuse::diffusion::sampler::{Sampler, SolverOptions};
 use undiffuse::engine::{evaluate, NetGraph};
 use undiffuse::gpu::Gpu;
-use undiffuse::graph::tangent::TANGENT;
+use undiffuse::graph::tangent::{BOTH, TANGENT};
+use undiffuse::graph::{passes, Graph};
+use undiffuse::models;
 use undiffuse::pipeline::{flow, Class, Outputs, Sample};
+use undiffuse::weights::{Deterministic, Json};
 
 const LEN: usize = 8 * 8 * 3;
 
@@ -160,6 +163,52 @@ fn the_divergence_is_the_jacobians_trace() {
     let mean = estimates.iter().sum::<f64>() / LEN as f64;
     let error = (estimates.iter().map(|e| (e - mean).powi(2)).sum::<f64>() / (LEN * (LEN - 1)) as f64).sqrt();
     assert!(error > 0.0 && (mean - exact).abs() < 4.0 * error, "{mean} +- {error}, exactly {exact}");
+}
+
+/// score_sde's networks, with either resampling and either embedding, along a direction.
+#[test]
+fn derivatives_of_score_networks_are_central_differences() {
+    let gpu = open(false);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/score_sde/ve_ncsnpp/config.json");
+    let config: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let mut changed = config.clone();
+    let own = |key: &str| config["model"][key].clone();
+    changed["model"]["fir"] = json!(own("fir") != json!(true));
+    changed["model"]["embedding_type"] =
+        json!(if own("embedding_type") == "fourier" { "positional" } else { "fourier" });
+    changed["model"]["scale_by_sigma"] = json!(own("scale_by_sigma") != json!(true));
+    let mut ddpm = config.clone();
+    ddpm["model"]["resblock_type"] = json!("ddpm");
+    ddpm["model"]["fir"] = json!(true);
+    ddpm["model"]["resamp_with_conv"] = json!(false);
+    for config in [config, changed, ddpm] {
+        let model = models::open(&Json::new("config.json", config.to_string()), None).unwrap();
+        let mut graph = Graph::new();
+        model.build(&Deterministic, &mut graph).unwrap();
+        let graph = graph.without_taps();
+        let shape = model.describe().sample;
+        let both = passes::run(&graph.with_tangent("sample", "output").unwrap());
+        let plain = passes::run(&graph);
+        let x: Vec<f32> = (0..shape.len()).map(|i| (i as f32 * 0.71).sin()).collect();
+        let v: Vec<f32> = (0..shape.len()).map(|i| (i as f32 * 1.13).cos()).collect();
+        let of = |h: f32| {
+            let moved: Vec<f32> = x.iter().zip(&v).map(|(x, v)| x + h * v).collect();
+            evaluate(&gpu, &plain, 1, &[("sample", &moved), ("timestep", &[0.7])], &["output"])
+                .unwrap()
+                .swap_remove(0)
+        };
+        let given = [("sample", &x[..]), (TANGENT, &v[..]), ("timestep", &[0.7f32][..])];
+        let out = evaluate(&gpu, &both, 1, &given, &[BOTH]).unwrap().swap_remove(0);
+        let (up, down) = (of(0.01), of(-0.01));
+        let c = shape.c;
+        let slope: Vec<f32> = out.chunks_exact(2 * c).flat_map(|p| p[c..].to_vec()).collect();
+        let scale = slope.iter().fold(0f32, |m, v| m.max(v.abs()));
+        assert!(scale > 1e-3, "{scale}");
+        for (i, s) in slope.iter().enumerate() {
+            let difference = (up[i] - down[i]) / 0.02;
+            assert!((s - difference).abs() < 5e-3 * scale, "{config}: {i}: {s} and {difference} of {scale}");
+        }
+    }
 }
 
 #[test]
