@@ -1,17 +1,22 @@
 //! A sampler's program with the networks of a case, run step by step with stored noise.
 
 use super::diffusers::{difference, Result, STATE};
+use super::Outcome;
 use std::path::Path;
+use std::time::Duration;
 use undiffuse::diffusion::program::{Instruction, Program, Reg};
-use undiffuse::diffusion::sampler::{Context, Sampler};
+use undiffuse::diffusion::sampler::{Context, ErrorControl, Sampler, SolverOptions};
 use undiffuse::diffusion::timesteps::Steps;
 use undiffuse::diffusion::{SchedulerConfig, System};
-use undiffuse::engine::{Batch, Executable, NetGraph, Outputs};
+use undiffuse::engine::{Batch, Executable, NetGraph, Outputs, Turn};
 use undiffuse::gpu::Gpu;
 use undiffuse::graph::bind::WeightStore;
 use undiffuse::graph::{passes, Graph};
 use undiffuse::models::{self, Model, Part};
 use undiffuse::weights::{Json, Safetensors};
+
+/// Largest error of the end of an adaptive solver, as a part of its scale.
+const ADAPTIVE: f64 = 5e-3;
 
 /// The model of a case and its weights.
 pub fn open(case: &Path) -> Result<(Box<dyn Model>, Safetensors)> {
@@ -29,6 +34,25 @@ pub struct Drive {
 
 impl Drive {
     pub fn new(gpu: &Gpu, case: &Path, n: usize, sampler: Sampler, steps: usize) -> Result<(Drive, System)> {
+        Self::with(gpu, case, n, sampler, steps, SolverOptions::default())
+    }
+
+    /// SciPy's RK45, a whole batch one vector.
+    pub fn adaptive(gpu: &Gpu, case: &Path, n: usize, tolerance: f64) -> Result<Drive> {
+        let tolerance = Some(tolerance);
+        let error_control = ErrorControl::Batch;
+        let options = SolverOptions { error_control, rtol: tolerance, atol: tolerance, ..Default::default() };
+        Ok(Self::with(gpu, case, n, Sampler::Rk45, 1, options)?.0)
+    }
+
+    fn with(
+        gpu: &Gpu,
+        case: &Path,
+        n: usize,
+        sampler: Sampler,
+        steps: usize,
+        options: SolverOptions,
+    ) -> Result<(Drive, System)> {
         let config = Json::read(&case.join("config.json"), 1 << 20)?;
         let (model, weights) = open(case)?;
         let about = model.describe();
@@ -38,7 +62,8 @@ impl Drive {
         let system = System::of(about.architecture, &config.parse()?, image.unwrap_or(about.sample))?;
         let system = system.ok_or("no system")?;
         let config = SchedulerConfig { system: Some(system.clone()), ..Default::default() };
-        let context = Context { single: true, ..Context::new(&config, about.sample, Steps::Count(steps)) };
+        let context =
+            Context { single: true, options, ..Context::new(&config, about.sample, Steps::Count(steps)) };
         let program = sampler.program(&context)?;
         let drive = Self::of(gpu, case, n, program)?;
         Ok((drive, system))
@@ -87,12 +112,52 @@ impl Drive {
         Ok(Drive { program, exe, noises })
     }
 
-    pub fn read(&self, name: &str, len: usize) -> Result<Vec<f32>> {
-        let reg = match name {
-            "x" => Reg(0),
-            name => self.program.find_register(name).ok_or(format!("no register {name}"))?,
+    /// Solves to the end from these registers in the loop's own way; an outcome where the network
+    /// was not evaluated about as often as the reference's.
+    pub fn solve(&self, given: &[(&str, &[f32])], calls: f64) -> Result<Option<Outcome>> {
+        let register = |(name, values): &(&str, &[f32])| Ok((self.register(name)?, values.to_vec()));
+        let registers = given.iter().map(register).collect::<Result<_>>()?;
+        let mut run = self.exe.start(&Batch { registers, ..Batch::default() })?;
+        let drawn = loop {
+            match run.turn(&self.exe, Duration::from_millis(100))? {
+                Turn::Submitted => {}
+                Turn::Wait(ticket) => {
+                    ticket.wait(Duration::from_secs(60))?;
+                }
+                Turn::Drawn(drawn) => break drawn,
+            }
         };
-        Ok(self.exe.read_register(reg.0 as usize, len)?)
+        let passes = drawn.passes.ok_or("it does not say how many passes it took")?;
+        let once = (self.program.nfe() - self.program.loop_nfe()) as f64;
+        // In batch control all images take the same steps.
+        let steps = passes.accepted.iter().zip(&passes.rejected).map(|(a, r)| a + r).max().unwrap_or(0);
+        let nfe = once + f64::from(self.program.loop_nfe() as u32 * steps);
+        // Two steps of six evaluations: an error near 1 falls to either side by rounding.
+        let far = (nfe - calls).abs() > (0.05 * calls).max(12.0);
+        Ok(far.then(|| Outcome::Failed(format!("{nfe} evaluations, the reference took {calls}"))))
+    }
+
+    fn register(&self, name: &str) -> Result<Reg> {
+        match name {
+            "x" => Ok(Reg(0)),
+            name => Ok(self.program.find_register(name).ok_or(format!("no register {name}"))?),
+        }
+    }
+
+    pub fn name(&self, reg: Reg) -> String {
+        self.program.registers[reg.0 as usize].name.clone()
+    }
+
+    pub fn read(&self, name: &str, len: usize) -> Result<Vec<f32>> {
+        Ok(self.exe.read_register(self.register(name)?.0 as usize, len)?)
+    }
+}
+
+/// The outcome of an adaptive solution by the error of its end.
+pub fn ended(error: f64) -> Outcome {
+    match error <= ADAPTIVE {
+        true => Outcome::Passed(error),
+        false => Outcome::Failed(format!("the end is off by {error:.2e} of its scale")),
     }
 }
 

@@ -1,19 +1,13 @@
 //! score_sde's predictor-corrector and adaptive runs (`sampler_*.safetensors`).
 
 use super::diffusers::{array, difference, Result};
-use super::drive::{Drive, Worst};
+use super::drive::{ended, Drive, Worst};
 use super::Outcome;
 use std::path::Path;
-use std::time::Duration;
-use undiffuse::diffusion::program::Reg;
 use undiffuse::diffusion::sampler::{Context, Corrector, ErrorControl, Predictor, Sampler, SolverOptions};
 use undiffuse::diffusion::timesteps::Steps;
-use undiffuse::engine::{Batch, Turn};
 use undiffuse::gpu::Gpu;
 use undiffuse::weights::{Json, Safetensors, Weights};
-
-/// Largest error of the end of an adaptive solver, as a part of its scale.
-const ADAPTIVE: f64 = 5e-3;
 
 pub fn run(gpu: &Gpu, case: &Path, unit: &str) -> Result<Outcome> {
     let samplers: serde_json::Value = Json::read(&case.join("sampler.json"), 1 << 20)?.parse()?;
@@ -56,33 +50,9 @@ pub fn run(gpu: &Gpu, case: &Path, unit: &str) -> Result<Outcome> {
     let drive = Drive::of(gpu, case, init.n, kind.program(&context)?)?;
     let mut worst = Worst(0.0);
     if ode {
-        drive.exe.write_register(0, &start);
-        let batch = Batch { registers: vec![(Reg(0), start)], ..Batch::default() };
-        let mut run = drive.exe.start(&batch)?;
-        let drawn = loop {
-            match run.turn(&drive.exe, Duration::from_millis(100))? {
-                Turn::Submitted => {}
-                Turn::Wait(ticket) => {
-                    ticket.wait(Duration::from_secs(60))?;
-                }
-                Turn::Drawn(drawn) => break drawn,
-            }
-        };
-        let error = difference(&scaled(drive.read("x", want.len())?), &want)?;
-        let passes = drawn.passes.ok_or("it does not say how many passes it took")?;
-        let once = (drive.program.nfe() - drive.program.loop_nfe()) as f64;
-        // In batch control all images take the same steps.
-        let steps = passes.accepted.iter().zip(&passes.rejected).map(|(a, r)| a + r).max().unwrap_or(0);
-        let nfe = once + f64::from(drive.program.loop_nfe() as u32 * steps);
         let calls = about["network_calls"].as_f64().ok_or("no network_calls")?;
-        // Two steps of six evaluations: an error near 1 falls to either side by rounding.
-        if (nfe - calls).abs() > (0.05 * calls).max(12.0) {
-            return Ok(Outcome::Failed(format!("{nfe} evaluations, the reference took {calls}")));
-        }
-        return match error <= ADAPTIVE {
-            true => Ok(Outcome::Passed(error)),
-            false => Ok(Outcome::Failed(format!("final is off by {error:.2e} of its scale"))),
-        };
+        let off = drive.solve(&[("x", &start)], calls)?;
+        return Ok(off.unwrap_or(ended(difference(&scaled(drive.read("x", want.len())?), &want)?)));
     }
     let inner = options.corrector_steps.unwrap_or(1);
     let corrects = options.corrector != Some(Corrector::None);

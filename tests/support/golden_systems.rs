@@ -2,7 +2,7 @@
 //! `sampler*.safetensors` with `sampler.json`, for the systems that come from score_sde.
 
 use super::diffusers::{array, difference, Array, Result, NETWORK};
-use super::drive::{open, Drive, Worst};
+use super::drive::{ended, open, Drive, Worst};
 use super::{entries, name, Outcome};
 use std::path::Path;
 use undiffuse::diffusion::sampler::{ddgan::posterior, Sampler};
@@ -239,6 +239,7 @@ fn cld(gpu: &Gpu, case: &Path, unit: &str) -> Result<Outcome> {
         (Some("sscs"), _) => Sampler::Sscs,
         (Some("em"), _) => Sampler::CldEm,
         (Some("ode"), Some("rk4")) => Sampler::CldOde,
+        (Some("ode"), Some("scipy_solver")) => return cld_adaptive(gpu, case, unit, about),
         (method, solver) => {
             return Ok(Outcome::Skipped(format!("{method:?} with {solver:?} is not supported yet")))
         }
@@ -307,6 +308,46 @@ fn cld(gpu: &Gpu, case: &Path, unit: &str) -> Result<Outcome> {
     Ok(Outcome::Passed(worst.0))
 }
 
+/// CLD's flow by SciPy's RK45, whose evaluations the reference counts one more: that of the
+/// denoising step, which moves v alone.
+fn cld_adaptive(gpu: &Gpu, case: &Path, unit: &str, about: &serde_json::Value) -> Result<Outcome> {
+    let data = Safetensors::open(&case.join(unit))?;
+    let x = array(&data, "init_x")?;
+    let v = array(&data, "init_v_raw_noise")?.values;
+    let calls = about["network_calls"].as_f64().ok_or("no network_calls")?;
+    let drive = Drive::adaptive(gpu, case, x.n, 1e-5)?;
+    let error = drive.solve(&[("x", &x.values), ("v", &v)], calls)?;
+    let want = array(&data, "final_x")?.values;
+    Ok(error.unwrap_or(ended(difference(&drive.read("x", want.len())?, &want)?)))
+}
+
+/// LSGM's flow by SciPy's RK45, and the decoder.
+fn latent_adaptive(gpu: &Gpu, case: &Path, unit: &str) -> Result<Outcome> {
+    let samplers: serde_json::Value = Json::read(&case.join("sampler.json"), 1 << 20)?.parse()?;
+    let about = samplers.as_object().into_iter().flatten().find(|(_, s)| s["file"] == unit);
+    let about = about.ok_or("sampler.json does not name it")?.1;
+    let data = Safetensors::open(&case.join(unit))?;
+    let x = array(&data, "init_noise")?;
+    let number = |key: &str| about[key].as_f64().ok_or(format!("no {key}"));
+    let drive = Drive::adaptive(gpu, case, x.n, number("tol")?)?;
+    // Latents of further scales are noise that the file does not hold.
+    let noise: Vec<String> = drive.noises.iter().flatten().map(|r| drive.name(*r)).collect();
+    let mut given = vec![("x", &x.values[..])];
+    let further: Vec<(String, Vec<f32>)> = noise
+        .into_iter()
+        .filter(|name| name != "x")
+        .enumerate()
+        .map(|(i, name)| Ok((name, array(&data, &format!("noise_{i}"))?.values)))
+        .collect::<Result<_>>()?;
+    given.extend(further.iter().map(|(name, values)| (name.as_str(), &values[..])));
+    let error = drive.solve(&given, number("network_calls")?)?;
+    let want = array(&data, "latent_final")?.values;
+    let end = difference(&drive.read("x", want.len())?, &want)?;
+    let image = array(&data, "image")?.values;
+    let got: Vec<f32> = drive.read("image", image.len())?.iter().map(|v| (v + 1.0) / 2.0).collect();
+    Ok(error.unwrap_or(ended(end.max(difference(&got, &image)?))))
+}
+
 /// The process against `kernel.*` of the case's network file.
 fn cld_kernel(case: &Path, of: &undiffuse::diffusion::system::CldSampling) -> Result<()> {
     let io = Safetensors::open(&case.join("io.safetensors"))?;
@@ -352,7 +393,7 @@ fn latent(gpu: &Gpu, case: &Path, unit: &str) -> Result<Outcome> {
     let kind = match unit {
         "sampler_ancestral.safetensors" => Sampler::LsgmAncestral,
         "sampler_ode_rk4.safetensors" => Sampler::LsgmOde,
-        _ => return Ok(Outcome::Skipped("adaptive steps are not supported yet".into())),
+        _ => return latent_adaptive(gpu, case, unit),
     };
     let data = Safetensors::open(&case.join(unit))?;
     let names = data.names();

@@ -33,10 +33,12 @@ pub(super) struct Langevin {
 impl Langevin {
     pub(super) fn new(context: &Context<'_>, sampler: Sampler) -> Result<Self, Error> {
         let System::Cld(of) = *system_of(context, sampler)? else { return Err(sampler.not_for_this_model()) };
-        let Steps::Count(count) = context.steps else {
-            return Err(Error::option("steps", "a list", "this sampler takes a number of steps"));
-        };
         let least = 1 + usize::from(of.denoising);
+        let count = match context.steps {
+            _ if sampler.is_adaptive() => least,
+            Steps::Count(count) => count,
+            _ => return Err(Error::option("steps", "a list", "this sampler takes a number of steps")),
+        };
         if count < least || count > 1_000_000 {
             let need = format!("choose {least} to 1000000; the last one removes the rest of the noise");
             return Err(Error::option("steps", count, need));
@@ -79,10 +81,10 @@ impl Langevin {
     }
 
     /// The network's answer for (`x`, `v`) at t, in `out`.
-    pub(super) fn eval(&self, x: Reg, v: Reg, t: f64) -> Instruction {
+    pub(super) fn eval(&self, x: Reg, v: Reg, t: impl Into<Time>) -> Instruction {
         let c = self.program.registers[x.0 as usize].shape.c;
         let outs = vec![Output { dst: self.out, channels: 0..c }];
-        Instruction::Eval { net: 0, inputs: vec![x, v], time: Time::Const(t), label: None, outs }
+        Instruction::Eval { net: 0, inputs: vec![x, v], time: t.into(), label: None, outs }
     }
 
     pub(super) fn push(&mut self, label: String, mut list: Vec<Instruction>) {
@@ -94,9 +96,15 @@ impl Langevin {
         self.program.steps.push(Step { label, instructions: list });
     }
 
-    /// Ends the program: an Euler step of the reverse process down to t = 0, without noise. The
-    /// network moves only v in it, which nobody sees: it is not asked.
+    /// Ends the program.
     pub(super) fn finish(mut self) -> Program {
+        self.push_last();
+        self.program
+    }
+
+    /// The last step: an Euler step of the reverse process down to t = 0, without noise. The
+    /// network moves only v in it, which nobody sees: it is not asked.
+    pub(super) fn push_last(&mut self) {
         if self.of.denoising {
             let Cld { m_inv, .. } = self.of.process;
             let (x, v, eps) = (self.x, self.v, self.of.eps);
@@ -104,7 +112,6 @@ impl Langevin {
             let list = vec![mix(x, vec![Term::new(1.0, x), Term::new(factor, v)])];
             self.push("denoising".into(), list);
         }
-        self.program
     }
 }
 

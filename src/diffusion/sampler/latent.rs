@@ -30,6 +30,7 @@ impl Latent {
             return Err(sampler.not_for_this_model());
         };
         let steps = match context.steps {
+            _ if sampler.is_adaptive() => 1,
             Steps::Count(steps @ 1..=1_000_000) => steps,
             _ => return Err(Error::option("steps", "a list or no count", "choose 1 to 1000000")),
         };
@@ -51,11 +52,11 @@ impl Latent {
     }
 
     /// The network's answer for `x` at t.
-    pub(super) fn eval(&self, x: Reg, t: f64) -> Instruction {
+    pub(super) fn eval(&self, x: Reg, t: impl Into<Time>) -> Instruction {
         let c = self.shape.c;
         let outs =
             vec![Output { dst: self.of_net, channels: 0..c }, Output { dst: self.of_x, channels: c..2 * c }];
-        Instruction::Eval { net: 0, inputs: vec![x], time: Time::Const(t), label: None, outs }
+        Instruction::Eval { net: 0, inputs: vec![x], time: t.into(), label: None, outs }
     }
 
     /// Terms of `factor` times the predicted noise, with `mixing` the factor of the latents.
@@ -75,8 +76,14 @@ impl Latent {
         self.program.steps.push(Step { label, instructions: list });
     }
 
-    /// Ends the program with the decoder: latents of lower scales are noise.
+    /// Ends the program.
     pub(super) fn finish(mut self) -> Program {
+        self.push_last();
+        self.program
+    }
+
+    /// The decoder: latents of lower scales are noise.
+    pub(super) fn push_last(&mut self) {
         let of = self.of;
         let mut list = Vec::new();
         let mut inputs = vec![self.x];
@@ -94,6 +101,5 @@ impl Latent {
         list.push(Instruction::Eval { net: 1, inputs, time: Time::Const(0.0), label: None, outs });
         self.push("decoder".into(), list);
         self.program.output = image;
-        self.program
     }
 }

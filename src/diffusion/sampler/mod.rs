@@ -50,6 +50,7 @@ pub mod rk45;
 mod setup;
 mod solve;
 pub mod sscs;
+mod tabled;
 pub mod unipc;
 mod view;
 
@@ -261,11 +262,11 @@ impl Sampler {
         match system {
             System::Ddgan(_) => &[Self::Ddgan],
             System::Cld(of) => match of.method {
-                CldMethod::Sscs => &[Self::Sscs, Self::CldEm, Self::CldOde],
-                CldMethod::Em => &[Self::CldEm, Self::Sscs, Self::CldOde],
-                CldMethod::Ode => &[Self::CldOde, Self::Sscs, Self::CldEm],
+                CldMethod::Sscs => &[Self::Sscs, Self::CldEm, Self::Rk45, Self::CldOde],
+                CldMethod::Em => &[Self::CldEm, Self::Sscs, Self::Rk45, Self::CldOde],
+                CldMethod::Ode => &[Self::Rk45, Self::CldOde, Self::Sscs, Self::CldEm],
             },
-            System::Lsgm(_) => &[Self::LsgmOde, Self::LsgmAncestral],
+            System::Lsgm(_) => &[Self::Rk45, Self::LsgmOde, Self::LsgmAncestral],
         }
     }
 

@@ -13,12 +13,13 @@
 //! each image by itself unless `--error-control batch`; then the last step to the image.
 
 use super::super::program::{Binary, Coef, Expr, Instruction, Program, Reg, Unary};
+use super::super::system::System;
 use super::super::Error;
 use super::adaptive::{Control, MOST};
 use super::equation::{combine, label, times, At, Equation, Units};
 use super::options::ErrorControl;
 use super::view::Model;
-use super::{Context, Sampler};
+use super::{cld_ode, lsgm_ode, Context, Sampler};
 
 /// rtol and atol of score_sde.
 pub const TOLERANCES: (f64, f64) = (1e-5, 1e-5);
@@ -41,6 +42,11 @@ const E: [f64; 7] =
 
 /// The program of the pair.
 pub fn program(context: &Context<'_>, sampler: Sampler) -> Result<Program, Error> {
+    match context.config.system {
+        Some(System::Cld(_)) => return cld_ode::adaptive(context, sampler),
+        Some(System::Lsgm(_)) => return lsgm_ode::adaptive(context, sampler),
+        _ => {}
+    }
     let mut m = Model::new(context, sampler)?;
     let tolerances = context.options.tolerances(TOLERANCES.0, TOLERANCES.1)?;
     integrate(&mut m, tolerances, context.options.error_control)?;
