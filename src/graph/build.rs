@@ -3,6 +3,7 @@
 
 use super::ops::{
     attention::Attention,
+    batch_norm::BatchNorm,
     concat::Concat,
     constant::Constant,
     conv::Conv2d,
@@ -70,7 +71,10 @@ impl Graph {
     /// # Errors
     /// None for a valid tensor.
     pub fn act(&mut self, x: Tensor, act: Act) -> Result<Tensor> {
-        self.push(Elementwise { kind: Kind::Act(act) }, &[x])
+        match act {
+            Act::Identity => Ok(x),
+            act => self.push(Elementwise { kind: Kind::Act(act) }, &[x]),
+        }
     }
 
     /// `a + b`, of one shape, or with `b` a vector `[n, 1, 1, c]` added to every pixel.
@@ -205,6 +209,21 @@ impl Graph {
     /// A weight of another number of dimensions.
     pub fn constant(&mut self, image: &Param) -> Result<Tensor> {
         self.push(Constant { image: image.clone() }, &[])
+    }
+
+    /// Batch norm with the statistics of the batch, then `act`; weight and bias `[c]`.
+    ///
+    /// # Errors
+    /// Weights of another length.
+    pub fn batch_norm(
+        &mut self,
+        x: Tensor,
+        (weight, bias): (&Param, &Param),
+        eps: f64,
+        act: Act,
+    ) -> Result<Tensor> {
+        let (weight, bias) = (weight.clone(), bias.clone());
+        self.push(BatchNorm { weight, bias, eps, act }, &[x])
     }
 
     /// Each channel with a filter of its own: `[n, h, w, c] -> [n, oh, ow, c]`, weight

@@ -120,6 +120,11 @@ impl Graph {
         &self.inputs
     }
 
+    /// Whether an image's result depends on the others of its batch.
+    pub fn mixes_images(&self) -> bool {
+        self.nodes.iter().any(|node| node.op.mixes_images())
+    }
+
     /// The outputs by name.
     pub fn outputs(&self) -> &[(String, Tensor)] {
         &self.outputs

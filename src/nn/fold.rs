@@ -1,5 +1,6 @@
 //! Norms that do not depend on the image, folded into the weights beside them when these are
-//! read: weight norm, and batch norm in evaluation. All sums in f64.
+//! read: weight norm, and batch norm in evaluation. All sums in f64. (Batch norm that takes its
+//! statistics of the batch stays an op of its own.)
 
 use super::{Builder, Result};
 use crate::graph::{Act, Tensor};
@@ -22,11 +23,13 @@ pub struct Conv {
 /// What a weight, a norm's factors and summands, and a bias make together.
 type Folding = fn(&[f32], &[(f64, f64)], &[f32]) -> Vec<f32>;
 
-/// A batch norm in evaluation: `weight`, `bias`, `running_mean`, `running_var`, each `[c]`.
+/// A batch norm: `weight`, `bias`, `running_mean`, `running_var`, each `[c]`.
 #[derive(Clone, Debug)]
 pub struct BatchNorm {
     parts: Vec<Param>,
     c: usize,
+    /// Of the batch's own statistics.
+    live: bool,
 }
 
 /// Factor and summand of a channel.
@@ -104,7 +107,7 @@ impl Builder<'_> {
     pub fn batch_norm(&mut self, name: &str, c: usize) -> Result<BatchNorm> {
         let names = ["weight", "bias", "running_mean", "running_var"];
         let parts = self.scope(name, |b| names.iter().map(|n| b.param(n, &[c])).collect())?;
-        Ok(BatchNorm { parts, c })
+        Ok(BatchNorm { parts, c, live: self.batch_statistics })
     }
 }
 
@@ -114,6 +117,9 @@ impl BatchNorm {
     /// # Errors
     /// Shapes that do not fit.
     pub fn apply(&self, b: &mut Builder<'_>, x: Tensor, act: Act) -> Result<Tensor> {
+        if let (true, [weight, bias, ..]) = (self.live, &self.parts[..]) {
+            return b.graph.batch_norm(x, (weight, bias), BATCH_NORM_EPS, act);
+        }
         let part = |how: &str, shape: &[usize], pick: fn((f64, f64)) -> f64| {
             Param::fold(how, shape, self.parts.clone(), move |parts| {
                 affine(&parts).into_iter().map(|a| pick(a) as f32).collect()
@@ -124,8 +130,48 @@ impl BatchNorm {
         b.graph.depthwise(x, (&factor, &summand), 1, [0; 4], act)
     }
 
+    /// A convolution, which `run` builds from its weights with the activation after it, with this
+    /// norm between both.
+    ///
+    /// # Errors
+    /// Those of `run`.
+    pub fn behind(
+        &self,
+        b: &mut Builder<'_>,
+        conv: &Conv,
+        act: Act,
+        run: impl FnOnce(&mut Builder<'_>, &Conv, Act) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        if !self.live {
+            return run(b, &self.after(conv), act);
+        }
+        let c = self.c;
+        let zeros = || Param::lazy(format!("zeros.{c}"), &[c], move || vec![0.0; c]);
+        let bias = Some(conv.bias.clone().unwrap_or_else(zeros));
+        let h = run(b, &Conv { weight: conv.weight.clone(), bias }, Act::Identity)?;
+        self.apply(b, h, act)
+    }
+
+    /// This norm, then a 1 x 1 convolution without bias, which `run` builds.
+    ///
+    /// # Errors
+    /// Those of `run`.
+    pub fn ahead(
+        &self,
+        b: &mut Builder<'_>,
+        x: Tensor,
+        conv: &Conv,
+        run: impl FnOnce(&mut Builder<'_>, Tensor, &Conv) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        if !self.live {
+            return run(b, x, &self.before(conv));
+        }
+        let h = self.apply(b, x, Act::Identity)?;
+        run(b, h, conv)
+    }
+
     /// The convolution with this norm after it.
-    pub fn after(&self, conv: &Conv) -> Conv {
+    fn after(&self, conv: &Conv) -> Conv {
         let weight = self.with(conv, "batch norm after", conv.weight.shape(), |weight, norm, _| {
             let each = (weight.len() / norm.len().max(1)).max(1);
             weight.iter().enumerate().map(|(i, w)| (f64::from(*w) * norm[i / each].0) as f32).collect()
@@ -138,7 +184,7 @@ impl BatchNorm {
     }
 
     /// The 1 x 1 convolution, which has no bias, with this norm before it.
-    pub fn before(&self, conv: &Conv) -> Conv {
+    fn before(&self, conv: &Conv) -> Conv {
         let out = conv.weight.shape().first().copied().unwrap_or(0);
         let weight = self.with(conv, "batch norm before", conv.weight.shape(), |weight, norm, _| {
             let factors = norm.iter().cycle().map(|a| a.0);

@@ -31,12 +31,15 @@ pub struct Builder<'a> {
     pub graph: &'a mut Graph,
     weights: &'a dyn Weights,
     path: Vec<String>,
+    /// Batch norms take the statistics of the batch, as in training, and not those that they
+    /// keep.
+    pub batch_statistics: bool,
 }
 
 impl<'a> Builder<'a> {
     /// Starts at the root of the checkpoint's names.
     pub fn new(graph: &'a mut Graph, weights: &'a dyn Weights) -> Self {
-        Self { graph, weights, path: Vec::new() }
+        Self { graph, weights, path: Vec::new(), batch_statistics: false }
     }
 
     /// Builds a module: within `build`, names begin with `name`.

@@ -1,7 +1,6 @@
 //! The residual cells of NVAE (Vahdat and Kautz 2020, arXiv:2007.03898), as LSGM's
 //! autoencoder has them: `skip(x) + 0.1 SE(ops(x))`.
 
-use super::fold::Conv;
 use super::{Builder, Resample, Result};
 use crate::graph::{Act, Tensor};
 use crate::weights::Param;
@@ -87,9 +86,11 @@ impl Cell {
             h = Resample::NearestUp.build(b, h)?;
         }
         let conv = b.conv_weights("conv_0", [self.out, c, 3, 3], false, false)?;
-        let conv = b.batch_norm("bn_act_1", self.out)?.after(&conv);
-        h = b.graph.conv2d(h, &conv.weight, conv.bias.as_ref(), stride(self.resize), [1; 4])?;
-        h = b.graph.act(h, Act::Silu)?;
+        let norm = b.batch_norm("bn_act_1", self.out)?;
+        h = norm.behind(b, &conv, Act::Silu, |b, conv, act| {
+            let h = b.graph.conv2d(h, &conv.weight, conv.bias.as_ref(), stride(self.resize), [1; 4])?;
+            b.graph.act(h, act)
+        })?;
         b.normed_conv("conv_1", h, self.out, 3, 1, true)
     }
 
@@ -101,26 +102,35 @@ impl Cell {
         let first = usize::from(self.resize == Resize::Up);
         let name = |i: usize| format!("conv.{}", first + i);
         let norm = b.batch_norm(&format!("{}.bn", name(0)), c)?;
-        let wide = b.scope(&name(1), |b| {
+        let mut h = b.scope(&name(1), |b| {
             let conv = b.conv_weights("conv.0", [hidden, c, 1, 1], false, false)?;
-            Ok(b.batch_norm("conv.1", hidden)?.after(&norm.before(&conv)))
+            let behind = b.batch_norm("conv.1", hidden)?;
+            norm.ahead(b, x, &conv, |b, x, conv| {
+                behind.behind(b, conv, Act::Silu, |b, conv, act| {
+                    let h = b.graph.conv2d(x, &conv.weight, conv.bias.as_ref(), 1, [0; 4])?;
+                    b.graph.act(h, act)
+                })
+            })
         })?;
-        let mut h = b.graph.conv2d(x, &wide.weight, wide.bias.as_ref(), 1, [0; 4])?;
-        h = b.graph.act(h, Act::Silu)?;
         if self.resize == Resize::Up {
             // Norm and 1 x 1 convolution do not mind which comes first.
             h = Resample::NearestUp.build(b, h)?;
         }
-        let Conv { weight, bias } = b.scope(&name(2), |b| {
+        h = b.scope(&name(2), |b| {
             let conv = b.conv_weights("conv.0", [hidden, 1, 5, 5], false, false)?;
-            Ok(b.batch_norm("conv.1", hidden)?.after(&conv))
+            let norm = b.batch_norm("conv.1", hidden)?;
+            norm.behind(b, &conv, Act::Silu, |b, conv, act| {
+                // Behind a norm there is a bias.
+                let bias = conv.bias.as_ref().unwrap_or(&conv.weight);
+                b.graph.depthwise(h, (&conv.weight, bias), stride(self.resize), [2; 4], act)
+            })
         })?;
-        if let Some(bias) = &bias {
-            h = b.graph.depthwise(h, (&weight, bias), stride(self.resize), [2; 4], Act::Silu)?;
-        }
         let conv = b.conv_weights(&name(3), [self.out, hidden, 1, 1], false, false)?;
-        let conv = b.batch_norm(&format!("{}.bn", name(4)), self.out)?.after(&conv);
-        b.graph.conv2d(h, &conv.weight, conv.bias.as_ref(), 1, [0; 4])
+        let norm = b.batch_norm(&format!("{}.bn", name(4)), self.out)?;
+        norm.behind(b, &conv, Act::Identity, |b, conv, act| {
+            let h = b.graph.conv2d(h, &conv.weight, conv.bias.as_ref(), 1, [0; 4])?;
+            b.graph.act(h, act)
+        })
     }
 
     /// The way past the branch.

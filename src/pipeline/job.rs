@@ -114,6 +114,12 @@ impl Job {
             let batch = exe.n();
             format!("step sizes are those of a whole batch ({batch} images): an image depends on its batch")
         });
+        let statistics = nets.iter().any(|net| net.graph.mixes_images()).then(|| {
+            let batch = exe.n();
+            format!(
+                "norms take the statistics of a whole batch ({batch} images): an image depends on its batch"
+            )
+        });
         let adaptive = (program.loop_nfe() > 0).then(|| Adaptive::of(options));
         Ok(Job {
             pipeline: pipeline.clone(),
@@ -130,7 +136,7 @@ impl Job {
             gpu,
             preview: None,
             cancelled: Canceller::default(),
-            notes: note.into_iter().chain(mixed).collect(),
+            notes: note.into_iter().chain(mixed).chain(statistics).collect(),
             adaptive,
             looks: 0,
             stop_every: None,

@@ -132,7 +132,8 @@ impl Provenance {
             driver: format!("{} {}", info.driver, info.driver_info).trim().into(),
             precision: "f32".into(),
             noise_hash: format!("{:016x}", noise_hash(*seed)),
-            batch_invariant: solver.error_control != ErrorControl::Batch,
+            batch_invariant: solver.error_control != ErrorControl::Batch
+                && !model.nets.iter().any(|net| net.graph.mixes_images()),
             seed: *seed,
             first_index: *first_index,
             count: *count,

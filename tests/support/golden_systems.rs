@@ -10,7 +10,7 @@ use undiffuse::diffusion::System;
 use undiffuse::engine::evaluate;
 use undiffuse::gpu::Gpu;
 use undiffuse::graph::{passes, Graph};
-use undiffuse::models::Part;
+use undiffuse::models::{self, Part};
 use undiffuse::weights::{Json, Safetensors, Weights};
 
 /// The network, and what draws with it.
@@ -157,6 +157,17 @@ fn lsgm(gpu: &Gpu, case: &Path) -> Result<Outcome> {
     check("decode.image", &image, &array(&io, "decode.image")?.values)?;
     for (key, got) in keys.iter().zip(&got).skip(2) {
         check(key, got, &array(&io, &format!("act.{key}"))?.values)?;
+    }
+
+    if has("decode.image_batchstat_bn") {
+        let mut config: serde_json::Value = Json::read(&case.join("config.json"), 1 << 20)?.parse()?;
+        config["vae_train_mode"] = true.into();
+        let model = models::open(&Json::new("config.json", config.to_string()), None)?;
+        let mut decoder = Graph::new();
+        model.part(Part::Decoder, &weights, &mut decoder)?;
+        let got = evaluate(gpu, &passes::run(&decoder), x.n, &[("latent", &x.values)], &["image"])?;
+        let image: Vec<f32> = got[0].iter().map(|v| (v + 1.0) / 2.0).collect();
+        check("decode.image_batchstat_bn", &image, &array(&io, "decode.image_batchstat_bn")?.values)?;
     }
 
     if has("enc.image") {

@@ -2,6 +2,7 @@
 //! to kernels.
 
 pub mod attention;
+pub mod batch_norm;
 pub mod concat;
 pub mod constant;
 pub mod conv;
@@ -50,6 +51,11 @@ pub trait Op: Debug + Send + Sync + Any {
     /// What tells this op from others of its name, shortly: `3x3, stride 2, + residual`.
     fn detail(&self) -> String {
         String::new()
+    }
+
+    /// Whether an image's result depends on the others of its batch.
+    fn mixes_images(&self) -> bool {
+        false
     }
 
     /// Adds the nodes of the result's tangent (forward mode): `x` are the inputs, `y` the

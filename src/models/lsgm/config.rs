@@ -33,6 +33,7 @@ pub(super) struct Config {
     arch_instance: String,
     use_se: bool,
     log_sig_q_scale: f64,
+    vae_train_mode: bool,
     dae_arch: String,
     num_channels_dae: usize,
     num_scales_dae: usize,
@@ -68,6 +69,7 @@ impl Default for Config {
             arch_instance: "res_mbconv".into(),
             use_se: true,
             log_sig_q_scale: 5.0,
+            vae_train_mode: false,
             dae_arch: "ncsnpp".into(),
             num_channels_dae: 256,
             num_scales_dae: 2,
@@ -170,6 +172,7 @@ impl Config {
             kinds: [enc, dec, post],
             squeeze: self.use_se,
             distribution,
+            batch_statistics: self.vae_train_mode,
             log_sig_q_scale: check.finite("log_sig_q_scale", self.log_sig_q_scale)?,
             no_encoder: match (input_skip, self.num_nf) {
                 (true, _) => Some("progressive_input_vae input_skip"),

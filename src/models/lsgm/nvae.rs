@@ -61,6 +61,8 @@ pub struct Nvae {
     pub distribution: Distribution,
     /// Bound of the logarithm of the deviation of a latent.
     pub log_sig_q_scale: f64,
+    /// Batch norms take the statistics of the batch (`vae_train_mode`).
+    pub batch_statistics: bool,
     /// Why there is no encoder.
     pub no_encoder: Option<&'static str>,
 }
@@ -147,6 +149,7 @@ impl Nvae {
         b: &mut Builder<'_>,
         mut eps: impl FnMut(&mut Builder<'_>, usize, Tensor) -> Result<Tensor>,
     ) -> Result<()> {
+        b.batch_statistics = self.batch_statistics;
         let mut level = self.mult.len() - 1;
         let wide = |level: usize| self.dec_channels * self.mult[level];
         let side = self.latent().h;
