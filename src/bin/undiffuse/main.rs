@@ -16,6 +16,7 @@ mod input;
 mod inspect;
 mod like;
 mod output;
+mod points;
 mod progress;
 mod recipes;
 mod sample;
