@@ -7,6 +7,7 @@
 //! A discrete chain is seen as a continuous process by interpolation of its log-SNR
 //! ([`Process::VpDiscrete`]); its time is the index of the training timestep.
 
+use super::grid::edm_range;
 use super::prediction::Linear;
 use super::process::{Interpolated, Process, Quantity};
 use super::program::{Expr, Slot, Unary};
@@ -81,6 +82,9 @@ impl Continuous {
         if let Some(own) = &config.continuous {
             return Ok(own.clone());
         }
+        if config.edm {
+            return Self::edm(config);
+        }
         let schedule = Schedule::new(config)?;
         let mut alpha_bar = schedule.alpha_bar().to_vec();
         if let (true, [.., before, last]) = (config.rescale_betas_zero_snr, &mut alpha_bar[..]) {
@@ -95,6 +99,26 @@ impl Continuous {
         let (end, start) = process.interval();
         let (scales, clock) = (alpha_bar.len(), Clock::Scaled(1.0));
         Ok(Self { process, quantity, clock, start, end, scales, snr: 0.16, corrector_steps: 1, stds: None })
+    }
+
+    /// A model in EDM's parametrisation, between its levels of noise.
+    fn edm(config: &SchedulerConfig) -> Result<Self, Error> {
+        if config.prediction_type != Prediction::Epsilon {
+            let need = "in continuous time a model in EDM's parametrisation has epsilon";
+            return Err(Error::config("prediction_type", config.prediction_type.name(), need));
+        }
+        let (end, start) = edm_range(config);
+        Ok(Self {
+            process: Process::Edm,
+            quantity: Quantity::F(config.solver.sigma_data),
+            clock: Clock::QuarterLogStd,
+            start,
+            end,
+            scales: config.num_train_timesteps,
+            snr: 0.16,
+            corrector_steps: 1,
+            stds: None,
+        })
     }
 
     /// What the network is told at a time.
@@ -227,7 +251,7 @@ impl Continuous {
     /// steps)` in f32, Euler steps are `1 / steps` long whatever the times' distance, and
     /// the discrete chain is that of `steps` levels, of which step `t` has number `floor(t
     /// (steps - 1))`. Of a discrete chain they are every `T / steps`-th level of its own
-    /// (all of them where `steps = T`), down to the clean image.
+    /// (all of them where `steps = T`), down to the clean image. EDM's are spread as EDM spreads them.
     ///
     /// # Errors
     /// A number of steps for which the discrete chain does not exist.
@@ -252,11 +276,20 @@ impl Continuous {
             Process::VpLinear { .. } | Process::SubVp { .. } | Process::Ve { .. } => {
                 self.reference_levels(steps)
             }
-            Process::VpCosine { .. } | Process::Edm => {
-                let times: Vec<f64> = linspace(self.start, self.end, steps + 1).collect();
-                Ok(times.windows(2).map(|t| self.level(t[0], Some(t[1]), t[1] - t[0])).collect())
+            Process::VpCosine { .. } => {
+                Ok(self.path(&linspace(self.start, self.end, steps + 1).collect::<Vec<_>>()))
+            }
+            // EDM's own spread (arXiv:2206.00364, eq. 5, rho = 7).
+            Process::Edm => {
+                let roots = linspace(self.start.powf(1.0 / 7.0), self.end.powf(1.0 / 7.0), steps + 1);
+                Ok(self.path(&roots.map(|r| r.powi(7)).collect::<Vec<_>>()))
             }
         }
+    }
+
+    /// The levels of a list of times, of which the last is where the last step leads.
+    fn path(&self, times: &[f64]) -> Vec<Level> {
+        times.windows(2).map(|t| self.level(t[0], Some(t[1]), t[1] - t[0])).collect()
     }
 
     /// A level and the exact step of the process that leads to it from the one below, or

@@ -109,6 +109,9 @@ pub struct SchedulerConfig {
     /// The model in continuous time, if it was trained so: then there are no betas but
     /// [`SchedulerConfig::trained_betas`], without which samplers of discrete chains are refused.
     pub continuous: Option<Continuous>,
+    /// Whether the network is in EDM's parametrisation ([`Quantity::F`]): the classes of EDM's own
+    /// samplers say so.
+    pub edm: bool,
     /// What a system with samplers of its own says; there is no schedule then.
     pub system: Option<System>,
 }
@@ -134,6 +137,7 @@ impl Default for SchedulerConfig {
             rescale_betas_zero_snr: false,
             solver: SolverConfig::default(),
             continuous: None,
+            edm: false,
             system: None,
         }
     }
@@ -175,6 +179,7 @@ impl SchedulerConfig {
                 }
                 _ => None,
             },
+            edm: f.text("_class_name")?.is_some_and(|class| class.starts_with("EDM")),
             system: None,
         };
         config.check()?;

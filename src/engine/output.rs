@@ -164,6 +164,16 @@ impl Executable {
         Ok(tight(&self.gpu().read_async(pixels, bytes).await?, self.shape()))
     }
 
+    /// The state of the first `count` images, NHWC: a map and a wait.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn state_of_images(&self, count: usize) -> Result<Vec<f32>, EngineError> {
+        let (.., output) = self.results();
+        let bytes = (count.min(self.n()) * self.shape().len()) as u64 * 4;
+        Ok(bytemuck::pod_collect_to_vec(&self.gpu().read(output, bytes)?))
+    }
+
     fn pack_estimate(&self) -> wgpu::CommandEncoder {
         let mut encoder = self.gpu().encoder();
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());

@@ -12,6 +12,7 @@ use super::ops::{
     embed::Embed,
     fir::Fir,
     group_norm::GroupNorm,
+    mixture::Mixture,
     mixture_mean::MixtureMean,
     pixel_norm::PixelNorm,
     product::Product,
@@ -20,6 +21,7 @@ use super::ops::{
     time::TimeEmbedding,
 };
 use super::{Act, Graph, GraphError, Tensor};
+use crate::kernels::mixture::Form;
 use crate::kernels::product::Factor;
 use crate::weights::Param;
 
@@ -283,5 +285,21 @@ impl Graph {
     /// Channels that 10 does not divide.
     pub fn mixture_mean(&mut self, x: Tensor) -> Result<Tensor> {
         self.push(MixtureMean, &[x])
+    }
+
+    /// What a perfect network says of points `[n, h, w, 2]` at a time, one number per image, whose
+    /// data are Gaussians of one variance; `components` `[k, 3]`, mean and log of the weight.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn mixture(
+        &mut self,
+        x: Tensor,
+        t: Tensor,
+        components: &Param,
+        variance: f64,
+        form: Form,
+    ) -> Result<Tensor> {
+        self.push(Mixture { components: components.clone(), variance, form }, &[x, t])
     }
 }

@@ -22,6 +22,7 @@ pub mod fir;
 pub mod gate;
 pub mod mean;
 pub mod mix;
+pub mod mixture;
 pub mod mixture_mean;
 pub mod noise;
 mod noise_table;
@@ -259,6 +260,7 @@ pub static ALL: &[&Kernel] = &[
     &gate::KERNEL,
     &mean::KERNEL,
     &mix::KERNEL,
+    &mixture::KERNEL,
     &mixture_mean::KERNEL,
     &noise::KERNEL,
     &norm::APPLY,

@@ -7,6 +7,7 @@ pub mod cld;
 pub mod ddgan;
 mod error;
 pub mod lsgm;
+pub mod mixture;
 mod options;
 pub mod score_sde;
 pub mod unet2d;
@@ -25,6 +26,7 @@ pub const ALL: &[Architecture] = &[
     Architecture { class: ddgan::CLASS, fields: ddgan::FIELDS, open: ddgan::open },
     Architecture { class: cld::CLASS, fields: cld::FIELDS, open: cld::open },
     Architecture { class: lsgm::CLASS, fields: lsgm::FIELDS, open: lsgm::open },
+    Architecture { class: mixture::CLASS, fields: mixture::FIELDS, open: mixture::open },
 ];
 
 /// A checked configuration that can be built.

@@ -1,7 +1,7 @@
 //! From the name of a model to its files: embedded, a folder, the local cache of the
-//! Hugging Face Hub, or the zoo. No network is opened.
+//! Hugging Face Hub, the zoo, or a toy. No network is opened.
 
-use super::{Embedded, Model, PipelineError, EMBEDDED};
+use super::{Embedded, Model, PipelineError, Toy, EMBEDDED};
 use crate::weights::{DiffusersFolder, Json, Safetensors, Weights};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,8 @@ pub enum Found {
     Embedded(&'static Embedded),
     /// In a folder.
     Folder(PathBuf),
+    /// A toy, by its name behind `toy/`: made when it is opened.
+    Toy(String),
 }
 
 /// Why no model has the name.
@@ -92,7 +94,7 @@ impl Places {
     }
 
     /// Finds a model by name: an embedded one, a folder, `owner/name` of the Hub as its
-    /// cache has it, or `zoo/name`. A folder that is there comes before the Hub and the zoo.
+    /// cache has it, `zoo/name`, or `toy/name`. A folder that is there comes before the Hub, the zoo and the toys.
     ///
     /// # Errors
     /// [`FindError`], or [`PipelineError::UnknownModel`] for a word that is nothing of these.
@@ -107,6 +109,7 @@ impl Places {
         let parts: Vec<&str> = name.split('/').collect();
         match parts[..] {
             ["zoo", model] => self.of_zoo(model).map(Found::Folder),
+            ["toy", toy] => Toy::find(toy).map(|_| Found::Toy(toy.into())),
             [owner, model]
                 if !path.is_absolute() && !matches!(owner, "" | "." | "..") && !model.is_empty() =>
             {
@@ -191,6 +194,7 @@ impl Model {
         match find(name)? {
             Found::Embedded(embedded) => Model::from_folder(name, &embedded.folder()?),
             Found::Folder(path) => Model::from_folder(name, &DiffusersFolder::open(path)?),
+            Found::Toy(name) => Model::toy(&name),
         }
     }
 }

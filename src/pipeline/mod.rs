@@ -16,6 +16,7 @@ mod provenance;
 pub mod recipes;
 mod report;
 mod results;
+pub mod toy;
 
 pub use crate::engine::Outputs;
 pub use album::Tensors;
@@ -29,6 +30,7 @@ pub use model::Model;
 pub use provenance::{Difference, Provenance};
 pub use recipes::Recipe;
 pub use report::{Adaptive, Progress, Report};
+pub use toy::Toy;
 
 use crate::diffusion::sampler::{Sampler, SolverOptions};
 use crate::diffusion::{Rng, Spread};

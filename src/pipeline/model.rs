@@ -89,7 +89,7 @@ impl Model {
                 system,
                 ..SchedulerConfig::default()
             },
-            None if about.architecture == models::score_sde::CLASS => {
+            None if [models::score_sde::CLASS, models::mixture::CLASS].contains(&about.architecture) => {
                 match score_sde::scheduler(&configuration) {
                     Ok(scheduler) => scheduler,
                     // The network works; who asks for images is told.
@@ -105,6 +105,11 @@ impl Model {
                 notes.push("the noise schedule is DDPM's default: linear, 1000 steps".into());
                 SchedulerConfig::default()
             }
+        };
+        let scheduler = match about.architecture {
+            // Points have no range to be clamped to.
+            models::mixture::CLASS => SchedulerConfig { clip_sample: false, ..scheduler },
+            _ => scheduler,
         };
         let built = graph.without_taps();
         nets.push(NetGraph {
@@ -186,6 +191,7 @@ impl Model {
                 Process::Ve { .. } => Sampler::Pc,
                 _ => Sampler::EulerMaruyama,
             }),
+            _ if self.scheduler.edm => Some(Sampler::EdmEuler),
             _ => None,
         };
         own.and_then(|own| own.first().copied()).or(continuous).unwrap_or(Sampler::Ddim)
@@ -255,6 +261,11 @@ impl Model {
             return Err(PipelineError::Option { option: "sampler", what: why.clone() });
         }
         let (config, steps) = options.steps_on(&self.scheduler)?;
+        if !config.edm && matches!(options.sampler, Sampler::EdmEuler | Sampler::EdmDpm) {
+            let need =
+                "it is for models in EDM's parametrisation, and this is none; choose euler or dpmpp_2m";
+            return Err(diffusion::Error::option("sampler", options.sampler.name(), need).into());
+        }
         let conditioning = match self.about.labels {
             Labels::None => Conditioning::None,
             _ => Conditioning::Class { null: self.classes.null().map(f64::from) },

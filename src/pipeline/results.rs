@@ -106,6 +106,20 @@ impl Job {
         Ok(Some(images))
     }
 
+    /// The state of the images that are being drawn (the sampler's own `x`, noise and all), `[n, h, w,
+    /// c]`, behind what is submitted; `None` before the first step is. A map and a wait. Fewer
+    /// images in the last batch.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn state(&self) -> Result<Option<Vec<f32>>, PipelineError> {
+        if !self.has_estimate() {
+            return Ok(None);
+        }
+        let left = self.options.count - self.batch * self.exe.n();
+        Ok(Some(self.exe.state_of_images(left.min(self.exe.n()))?))
+    }
+
     fn has_estimate(&self) -> bool {
         self.run.as_ref().is_some_and(|run| run.status(&self.exe).step > 0)
     }

@@ -4,6 +4,7 @@ use super::harness::{bits, compare, data, twin, TOLERANCE};
 use proptest::prelude::*;
 use undiffuse::kernels::activation::Activation;
 use undiffuse::kernels::depthwise::{self, Depthwise};
+use undiffuse::kernels::mixture::{self, Form, Mixture};
 use undiffuse::kernels::mixture_mean::{self, MixtureMean};
 use undiffuse::kernels::pixel_norm::{self, PixelNorm};
 use undiffuse::kernels::product::{self, Factor, Product};
@@ -64,5 +65,40 @@ fn mixture_mean_matches() {
         let mut arrays = vec![bits(&x), vec![0; pixels * 3]];
         t.run(&op.calls(caps, 0, 1), &mut arrays)?;
         compare(&arrays[1], &op.reference(&x), TOLERANCE)
+    });
+}
+
+#[test]
+fn mixture_matches() {
+    let s = (1usize..4, 1usize..600, 1usize..60, 0usize..4, 0.01f64..0.5, 0.0f64..1.0, any::<u64>());
+    twin(&[&mixture::KERNEL], 200, s, |t, caps, &(n, points, k, form, std, when, seed)| {
+        // From the image, where the network is told least, to noise alone.
+        let told = |i: usize| when + (1.0 - when) * i as f64 / n as f64;
+        let form = [
+            Form::Vp { beta_min: 0.1, beta_max: 20.0 },
+            Form::SubVp { beta_min: 0.1, beta_max: 20.0 },
+            Form::Ve,
+            Form::Edm { data: 0.5 },
+        ][form];
+        let scaled = |u: f64| match form {
+            Form::Vp { .. } | Form::SubVp { .. } => 999.0 * u,
+            Form::Ve => 0.01 * 1000f64.powf(u),
+            Form::Edm { .. } => 0.25 * (0.002 * 40_000f64.powf(u)).ln(),
+        };
+        let times: Vec<f32> = (0..n).map(|i| scaled(told(i)) as f32).collect();
+        let op = Mixture { n, points, k, variance: std * std, form };
+        let components = data(seed, 3 * k);
+        // Where the points are at such times: the noise times its factor, and something of the image.
+        let noise = data(seed ^ 1, 2 * n * points);
+        let x: Vec<f32> = (noise.iter().enumerate())
+            .map(|(i, z)| {
+                let (a, s) = form.factors(f64::from(times[i / (2 * points)]));
+                let by = if matches!(form, Form::Edm { .. }) { s.hypot(0.5) } else { 1.0 };
+                ((a * f64::from(components[i % 2]) + s * f64::from(*z)) / by) as f32
+            })
+            .collect();
+        let mut arrays = vec![bits(&x), bits(&times), bits(&Mixture::pack(&components)), vec![0; x.len()]];
+        t.run(&op.calls(caps, [0, 1, 2], 3), &mut arrays)?;
+        compare(&arrays[3], &op.reference(&x, &times, &components), TOLERANCE)
     });
 }

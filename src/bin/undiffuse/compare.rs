@@ -1,6 +1,7 @@
 //! `undiffuse compare`: one model, many samplers and numbers of steps, the same noise.
 
 use crate::draw::plot::{Plot, Series, Style};
+use crate::draw::points::{cloud, DATA};
 use crate::draw::sheet::{Cell, Sheet};
 use crate::output::png::{self, MOST_ZOOM};
 use crate::progress::Progress;
@@ -18,6 +19,9 @@ use undiffuse::pipeline::{Class, Model, Outputs, Pipeline, PipelineError, Sample
 
 /// Solvers whose state is `x0 + sigma eps` lose the image's digits where sigma is thousands.
 const MOST_SIGMA: f64 = 200.0;
+
+/// Where the steps end of a sampler that cannot go to 0.
+const NEARLY: f64 = 1e-4;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -45,8 +49,8 @@ pub struct Args {
     /// Images a point; the sheet shows the first, distances are over all
     #[arg(long, default_value_t = 4, value_name = "N")]
     count: usize,
-    /// Steps of DPM-Solver++ 2M for the converged solution of the probability-flow ODE; 0 leaves
-    /// distances out
+    /// Steps of DPM-Solver++ 2M (of Runge-Kutta 4 for models without betas) for the converged solution
+    /// of the probability-flow ODE; 0 leaves distances out
     #[arg(long, default_value_t = 400, value_name = "N")]
     converged: usize,
     /// A class by name or number, `all`, or `none` for the empty class
@@ -71,6 +75,9 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 }
+
+/// The side of a picture of points.
+const POINTS: u32 = 128;
 
 /// What was drawn at one point.
 struct Point {
@@ -119,14 +126,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         class: args.class.clone().unwrap_or_default(),
         guidance_scale: args.guidance_scale,
         seed: args.seed,
-        outputs: Outputs { images: true, tensors: true, textures: false },
+        outputs: Outputs { images: !pipeline.model().is_points(), tensors: true, textures: false },
         ..Sample::default()
     };
     let ladder = Ladder::new(pipeline.model(), args)?;
     let with = |sampler: Sampler, steps| ladder.set(sampler, steps, base.clone());
+    // A model without a chain of betas is solved in its own time.
+    let config = pipeline.model().scheduler();
+    let chain = (config.continuous.is_none() || config.trained_betas.is_some()) && !config.edm;
+    let solver = if chain { Sampler::Dpmpp2m } else { Sampler::Rk4 };
     let converged = match args.converged {
         0 => None,
-        steps => Some(draw(with(Sampler::Dpmpp2m, steps), "the converged solution")?),
+        steps => Some(draw(with(solver, steps), "the converged solution")?),
     };
     let mut points = Vec::new();
     for &sampler in &args.samplers {
@@ -155,7 +166,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let about = format!("{}, guidance {}, seed {}", pipeline.name(), args.guidance_scale, args.seed);
     png::write_plain(
         &args.out,
-        &sheet(args, &points).draw(args.zoom)?,
+        &sheet(args, &points).draw(if pipeline.model().is_points() { 1 } else { args.zoom })?,
         &format!("samplers compared: {about}"),
     )?;
     if converged.is_some() {
@@ -172,7 +183,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         };
         let converged = converged
             .as_ref()
-            .map(|c| json!({ "sampler": "dpmpp_2m", "steps": args.converged, "nfe": c.nfe }));
+            .map(|c| json!({ "sampler": solver.name(), "steps": args.converged, "nfe": c.nfe }));
         let object = json!({
             "model": pipeline.name(), "adapter": gpu.info().name, "count": args.count, "seed": args.seed,
             "guidance_scale": args.guidance_scale, "grid": args.grid.map(Spread::name), "from": ladder.from(), "converged": converged,
@@ -218,7 +229,9 @@ impl<'a> Ladder<'a> {
         let at = |k: usize| ((self.from + 1) * (steps - k)).div_ceil(steps.max(1)).saturating_sub(1);
         let times: Vec<usize> = (0..steps).map(at).collect();
         if sampler.follows(Spread::Karras) {
-            let sigmas = times.iter().map(|t| self.schedule.sigma(*t)).chain([0.0]).collect();
+            // DEIS cannot reach the image itself: it goes as near as nobody sees.
+            let end = if sampler == Sampler::Deis { NEARLY } else { 0.0 };
+            let sigmas = times.iter().map(|t| self.schedule.sigma(*t)).chain([end]).collect();
             return Sample { sigmas: Some(sigmas), ..base };
         }
         Sample { timesteps: Some(times), ..base }
@@ -243,7 +256,10 @@ fn draw(
         progress(p.fraction());
     }
     let floats = job.tensors()?.values;
-    let image = job.images()?.swap_remove(0);
+    let image = match pipeline.model().is_points() {
+        true => cloud(&floats, POINTS, DATA),
+        false => job.images()?.swap_remove(0),
+    };
     let report = job.report();
     Ok(Drawn { nfe: report.nfe, seconds: report.seconds, floats, image, stochastic })
 }
@@ -287,6 +303,7 @@ fn plot(args: &Args, points: &[Point], about: &str) -> Plot {
         y: "root mean square difference".into(),
         log: true,
         size: (900, 640),
+        limits: None,
         series: series.filter(|s| !s.points.is_empty()).collect(),
     }
 }

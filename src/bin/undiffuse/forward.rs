@@ -1,5 +1,6 @@
 //! `undiffuse forward`: what a forward process does to a picture.
 
+use crate::draw::points::{cloud, NOISE};
 use crate::draw::sheet::{Cell, Sheet};
 use crate::output::png::{self, MOST_ZOOM};
 use crate::{input, Failure};
@@ -7,19 +8,22 @@ use image::{Rgb, RgbImage};
 use serde_json::json;
 use std::path::PathBuf;
 use undiffuse::diffusion::process::{Interpolated, Process};
-use undiffuse::diffusion::{Schedule, SchedulerConfig};
+use undiffuse::diffusion::{Continuous, Schedule, SchedulerConfig};
 use undiffuse::kernels::noise;
 use undiffuse::pipeline::Model;
 
 /// More pictures than this are no sheet to look at.
 const MOST: u32 = 256;
+/// Points of a toy that are noised, and the side of their picture.
+const POINTS: usize = 2000;
+const SIDE: u32 = 128;
 /// Pictures in a row.
 const COLUMNS: usize = 8;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The picture: PNG, JPEG, WebP, GIF, BMP or PNM
-    image: PathBuf,
+    /// The picture: PNG, JPEG, WebP, GIF, BMP or PNM; none for the points of a `--model toy/NAME`
+    image: Option<PathBuf>,
     /// How many steps from the image to noise
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST)))]
     steps: u32,
@@ -53,7 +57,26 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let model = args.model.as_deref().map(Model::find).transpose()?;
     let (process, about) = process(args, model.as_ref())?;
-    let picture = input::read(&args.image)?;
+    let (start, end) = shown(&process);
+    let times: Vec<f64> =
+        (0..=args.steps).map(|k| start + (end - start) * f64::from(k) / f64::from(args.steps)).collect();
+    let toy = model.as_ref().and_then(Model::as_toy);
+    let image = match (toy, &args.image) {
+        (Some(toy), None) => {
+            let x = toy.draw(args.seed ^ u64::MAX, POINTS).into_iter().map(f64::from).collect();
+            let point = |x: &[f64], a: f64, s: f64| {
+                let scale = a.hypot(s).max(1.0);
+                cloud(&x.iter().map(|v| (v / scale) as f32).collect::<Vec<_>>(), SIDE, NOISE)
+            };
+            let what = format!("{POINTS} points of toy/{} noised by {about}, seed {}", toy.name, args.seed);
+            let path = Path { args, process: &process, about: &about, times: &times, what: &what, zoom: 1 };
+            return noised(&path, x, point);
+        }
+        (Some(_), Some(_)) => return Err("the data of a toy are points: leave the picture out".into()),
+        (None, None) => return Err("name a picture, or --model toy/NAME for points".into()),
+        (None, Some(image)) => image,
+    };
+    let picture = input::read(image)?;
     let size = match (&model, args.size) {
         (Some(model), None) => {
             let shape = model.describe().sample;
@@ -66,10 +89,30 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         say!("note: the picture is {w} x {h}, resized to {} x {}", size.0, size.1);
     }
     let picture = input::fit(picture, size);
-    let (start, end) = shown(&process);
-    let times: Vec<f64> =
-        (0..=args.steps).map(|k| start + (end - start) * f64::from(k) / f64::from(args.steps)).collect();
-    let mut x: Vec<f64> = picture.as_raw().iter().map(|v| f64::from(*v) / 127.5 - 1.0).collect();
+    let x: Vec<f64> = picture.as_raw().iter().map(|v| f64::from(*v) / 127.5 - 1.0).collect();
+    let what = format!("{} noised by {about}, seed {}", image.display(), args.seed);
+    let show = |x: &[f64], a: f64, s: f64| shown_at(x, size, a, s);
+    let path = Path { args, process: &process, about: &about, times: &times, what: &what, zoom: args.zoom };
+    noised(&path, x, show)
+}
+
+/// A path through a process, and how it is told of.
+struct Path<'a> {
+    args: &'a Args,
+    process: &'a Process,
+    about: &'a str,
+    times: &'a [f64],
+    what: &'a str,
+    zoom: u32,
+}
+
+/// Noises `x` from time to time along one path, and writes a sheet of what `show` makes of it.
+fn noised(
+    path: &Path<'_>,
+    mut x: Vec<f64>,
+    show: impl Fn(&[f64], f64, f64) -> RgbImage,
+) -> Result<(), Failure> {
+    let Path { args, process, about, times, what, zoom } = *path;
     let mut rows = Vec::new();
     let mut cells = Vec::new();
     // Beyond the image itself, the exact transition from one time to the next: one path.
@@ -85,12 +128,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         rows.push(json!({ "t": t, "mean": a, "std": s, "log_snr": finite(log_snr),
             "drift": process.drift(t), "diffusion": process.diffusion(t) }));
         let lines = vec![format!("t {}", short(t)), format!("a {} s {}", short(a), short(s))];
-        cells.push(Some(Cell { image: shown_at(&x, size, a, s), lines }));
+        cells.push(Some(Cell { image: show(&x, a, s), lines }));
     }
     let cells = cells.chunks(COLUMNS).map(<[_]>::to_vec).collect();
-    let sheet = Sheet { cells, ..Sheet::default() }.draw(args.zoom)?;
-    let what = format!("{} noised by {about}, seed {}", args.image.display(), args.seed);
-    png::write_plain(&args.out, &sheet, &what)?;
+    let sheet = Sheet { cells, ..Sheet::default() }.draw(zoom)?;
+    png::write_plain(&args.out, &sheet, what)?;
     say!("{about}: x_t = a x_0 + s z");
     say!("{:>10} {:>10} {:>10} {:>10}", "t", "a", "s", "log-SNR");
     for row in &rows {
@@ -106,6 +148,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn process(args: &Args, model: Option<&Model>) -> Result<(Process, String), Failure> {
+    if let (None, Some(model)) = (&args.process, model.filter(|m| m.is_points())) {
+        let own = Continuous::of(model.scheduler())?.process;
+        return Ok((own, format!("the process of {}", model.name())));
+    }
     let default = if model.is_some() { "chain" } else { "vp" };
     let name = args.process.as_deref().unwrap_or(default);
     let linear = "beta linear from 0.1 to 20";

@@ -1,4 +1,4 @@
-//! `undiffuse info`: adapters, embedded models and the zoo.
+//! `undiffuse info`: adapters, embedded models, toys and the zoo.
 
 use crate::{text, Failure};
 use undiffuse::gpu;
@@ -24,8 +24,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let places = find::Places::of_environment();
     let zoo = places.zoo_models();
     if args.json {
+        let toy =
+            |t: &pipeline::Toy| serde_json::json!({ "name": format!("toy/{}", t.name), "about": t.about });
+        let toys: Vec<_> = pipeline::toy::TOYS.iter().map(toy).collect();
         let zoo = serde_json::json!({ "folder": places.zoo, "models": zoo });
-        say!(stdout, "{}", serde_json::json!({ "adapters": adapters, "models": models, "zoo": zoo }));
+        say!(
+            stdout,
+            "{}",
+            serde_json::json!({ "adapters": adapters, "models": models, "toys": toys, "zoo": zoo })
+        );
         return Ok(());
     }
     if found.is_empty() {
@@ -57,6 +64,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     say!(stdout, "\nEmbedded models:");
     for m in pipeline::EMBEDDED {
         say!(stdout, "  {:<10} {}", m.name, m.about);
+    }
+    say!(stdout, "\nToys, points in the plane whose scores are known (each also with -sub-vp, -ve, -edm):");
+    for toy in pipeline::toy::TOYS {
+        say!(stdout, "  {:<18} {}", format!("toy/{}", toy.name), toy.about);
     }
     if let Some(folder) = &places.zoo {
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());

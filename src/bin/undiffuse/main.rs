@@ -21,6 +21,7 @@ mod like;
 mod likelihood;
 mod numbers;
 mod output;
+mod points;
 mod progress;
 mod recipes;
 mod sample;

@@ -5,6 +5,7 @@ use crate::like::{class_name, Like};
 use crate::output::animation::Animation;
 use crate::output::png::{Text, MOST_ZOOM};
 use crate::output::{Kind, Output, Writer};
+use crate::points;
 use crate::progress::Progress;
 use crate::solver::Solver;
 use crate::Failure;
@@ -21,7 +22,7 @@ use undiffuse::pipeline::{
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// An embedded model or `zoo/NAME` (see `undiffuse info`), a model folder as diffusers saves
+    /// An embedded model, `zoo/NAME` or `toy/NAME` (see `undiffuse info`), a model folder as diffusers saves
     /// it, or `OWNER/NAME` as the Hugging Face cache has it
     /// [default: emoji32]
     #[arg(long, value_name = "NAME|FOLDER|OWNER/NAME")]
@@ -32,7 +33,7 @@ pub struct Args {
     /// The checkpoint of --recipe: what PyTorch saved, or safetensors. Nothing in it is run
     #[arg(long, value_name = "FILE", requires = "recipe")]
     weights: Option<PathBuf>,
-    /// How many images [default: 1]
+    /// How many images; one of a `toy/` is 1024 points [default: 1]
     #[arg(long, value_name = "N")]
     count: Option<usize>,
     /// Index of the first image: an image is a function of model, options, seed and index [default: 0]
@@ -71,7 +72,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE.png")]
     like: Option<PathBuf>,
     /// A .png file (a grid of all images), a folder (a file per image, named by index), or an .npz
-    /// file (float32 `images` [count, h, w, c] as the sampler ended, `labels`, `index`, `seed`)
+    /// file (float32 `images` [count, h, w, c] as the sampler ended, `labels`, `index`, `seed`); of
+    /// points a .png or .svg plot, .npz or .csv
     /// [default: undiffuse.png; with --like FILE.png, FILE-again.png]
     #[arg(long, value_name = "FILE|FOLDER")]
     out: Option<PathBuf>,
@@ -82,6 +84,9 @@ pub struct Args {
     /// in at most 61 frames
     #[arg(long, value_name = "FILE.png")]
     animate: Option<PathBuf>,
+    /// Of a model whose images are points (`toy/NAME`): their paths from noise to data
+    #[arg(long, value_name = "FILE.png|FILE.svg")]
+    flow: Option<PathBuf>,
     /// Write the present estimate of the images every N steps: NAME-step0010.png beside --out NAME.png,
     /// INDEX-step0010.png in a folder
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -108,6 +113,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut like = args.like.as_deref().map(Like::open).transpose()?;
     let (mut options, zoom) = settle(args, like.as_mut())?;
     let out = out(args);
+    let model = model(args, like.as_ref())?;
+    if args.sampler.is_none() && like.is_none() {
+        options.sampler = model.default_sampler();
+    }
+    if model.is_points() {
+        return draw_points(args, model, options, &out, &stop);
+    }
+    if args.flow.is_some() {
+        return Err(format!("--flow draws the paths of points: {} draws images", model.name()).into());
+    }
     let output = Output::open(&out)?;
     let mut animation = args.animate.as_deref().map(|p| Animation::open(p, &out, zoom)).transpose()?;
     let gpu = Gpu::open(&adapter(args, like.as_ref()))?;
@@ -125,10 +140,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
         progress.show(0.0, &format!("preparing {done}/{of}"));
     };
-    let model = model(args, like.as_ref())?;
-    if args.sampler.is_none() && like.is_none() {
-        options.sampler = model.default_sampler();
-    }
     let pipeline = Pipeline::new(&gpu, model, &mut prepare)?;
     for note in pipeline.notes() {
         say!("note: {note}");
@@ -195,7 +206,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// What an adaptive sampler did, in a clause.
-fn spoken(adaptive: &Adaptive) -> String {
+pub fn spoken(adaptive: &Adaptive) -> String {
     let range = |list: &mut dyn Iterator<Item = u64>| {
         let (low, high) = list.fold((u64::MAX, 0), |(low, high), n| (low.min(n), high.max(n)));
         if low >= high {
@@ -271,6 +282,31 @@ fn settle(args: &Args, like: Option<&mut Like>) -> Result<(Sample, u32), Pipelin
     };
     // The width of a pixel is no part of the images.
     Ok((options, args.zoom.unwrap_or(like.record.zoom)))
+}
+
+/// Draws with a model whose images are points in the plane.
+fn draw_points(
+    args: &Args,
+    model: Model,
+    options: Sample,
+    out: &Path,
+    stop: &AtomicBool,
+) -> Result<(), Failure> {
+    let pictures = [
+        ("like", args.like.is_some()),
+        ("zoom", args.zoom.is_some()),
+        ("preview-every", args.preview_every.is_some()),
+    ];
+    if let Some((flag, _)) = pictures.iter().find(|(_, given)| *given) {
+        return Err(format!("--{flag} is for images: {} draws points", model.name()).into());
+    }
+    let gpu = Gpu::open(&adapter(args, None))?;
+    if let Some(mib) = args.memory {
+        gpu.set_memory_budget(Some(mib << 20));
+    }
+    let wanted =
+        points::Wanted { out, flow: args.flow.as_deref(), animate: args.animate.as_deref(), json: args.json };
+    points::run(&Pipeline::new(&gpu, model, |_, _| {})?, options, &wanted, stop)
 }
 
 fn out(args: &Args) -> PathBuf {

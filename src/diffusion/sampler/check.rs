@@ -81,6 +81,12 @@ impl Sampler {
                 return Err(Error::option(option, "given", need));
             }
         }
+        if context.config.edm && !matches!(self, EdmEuler | EdmDpm) && !self.is_continuous() {
+            let need =
+                "the model is in EDM's parametrisation; choose edm_euler, edm_dpm or one in continuous \
+                        time, as rk45";
+            return Err(Error::option("sampler", self.name(), need));
+        }
         let chain = context.config.trained_betas.is_some();
         if context.config.continuous.is_some() && !chain && !self.is_continuous() {
             let names: Vec<_> = Self::all().filter(|s| s.is_continuous()).map(Self::name).collect();

@@ -11,6 +11,7 @@ pub mod elementwise;
 pub mod embed;
 pub mod fir;
 pub mod group_norm;
+pub mod mixture;
 pub mod mixture_mean;
 pub mod pixel_norm;
 pub mod product;

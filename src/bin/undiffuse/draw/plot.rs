@@ -44,6 +44,8 @@ pub struct Plot {
     pub log: bool,
     /// Width and height in pixels.
     pub size: (u32, u32),
+    /// What the axes show; `None` is all that is there.
+    pub limits: Option<(Range<f64>, Range<f64>)>,
     /// What is drawn, in order.
     pub series: Vec<Series>,
 }
@@ -91,7 +93,7 @@ impl Plot {
                 }
             }
         };
-        let (x, y) = (range(|p| p.0), range(|p| p.1));
+        let (x, y) = self.limits.clone().unwrap_or_else(|| (range(|p| p.0), range(|p| p.1)));
         match self.log {
             true => self.chart(area, x.log_scale(), y.log_scale()),
             false => self.chart::<B, Range<f64>, Range<f64>>(area, x, y),
@@ -135,9 +137,12 @@ impl Plot {
             .map_err(failed)?;
         let fine =
             |p: &&(f64, f64)| p.0.is_finite() && p.1.is_finite() && (!self.log || (p.0 > 0.0 && p.1 > 0.0));
+        // Lines are cut at the edge, dots beyond it left out.
+        let inside =
+            |p: &&(f64, f64)| self.limits.as_ref().is_none_or(|(x, y)| x.contains(&p.0) && y.contains(&p.1));
         for series in &self.series {
             let color = color(series.color);
-            let points: Vec<(f64, f64)> = series.points.iter().filter(fine).copied().collect();
+            let points: Vec<(f64, f64)> = series.points.iter().filter(fine).filter(inside).copied().collect();
             let width = if series.style == Style::Curve { 2 } else { 1 };
             if series.style != Style::Dots {
                 let line = chart.draw_series(LineSeries::new(points.clone(), color.stroke_width(width)));
@@ -204,6 +209,7 @@ mod tests {
             y: "rms".into(),
             log,
             size: (640, 480),
+            limits: None,
             series: vec![
                 series("ddim", Style::Curve, 0),
                 series("", Style::Dots, 9),
