@@ -1,9 +1,14 @@
 // What a perfect network would say of points in the plane that are distributed as a mixture of
-// Gaussians of one variance: the posterior mean over its components, in the form of the process.
+// Gaussians of one variance: the posterior mean over its components, in the form of the process;
+// with TANGENT, its derivative along a direction: that of the mean is a / v times the components'
+// covariance by their weights.
 @group(0) @binding(0) var<storage, read> x: array<vec2f>; // [n, points]
 @group(0) @binding(1) var<storage, read> t: array<f32>; // [n], what the network is told of time
 @group(0) @binding(2) var<storage, read> components: array<vec4f>; // [k]: mean, log of the weight, 0
-@group(0) @binding(3) var<storage, read_write> dst: array<vec2f>; // [n, points]
+#if TANGENT
+@group(0) @binding(3) var<storage, read> dx: array<vec2f>; // [n, points]
+#endif
+@group(0) @binding(4) var<storage, read_write> dst: array<vec2f>; // [n, points]
 struct P {
   groups: u32,
   base: u32,
@@ -14,7 +19,7 @@ struct P {
   low: f32, // beta_min (VP, sub-VP), the deviation of the data (EDM)
   high: f32, // beta_max
 }
-@group(0) @binding(4) var<uniform> p: P;
+@group(0) @binding(5) var<uniform> p: P;
 #include "dispatch.wgsl"
 
 // The factors of image and noise at a time.
@@ -95,6 +100,35 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
   }
   mx /= weight;
   my /= weight;
+#if TANGENT
+#for I 4
+  let d{{I}} = dx[i{{I}}];
+#endfor
+  let us = vec4f(d0.x, d1.x, d2.x, d3.x);
+  let vs = vec4f(d0.y, d1.y, d2.y, d3.y);
+  var cx = vec4f();
+  var cy = vec4f();
+  for (var c = 0u; c < p.k; c++) {
+    let component = components[c];
+    let e = exp(far(component, xs, ys, a, rate) - top);
+    let fx = vec4f(component.x) - mx;
+    let fy = vec4f(component.y) - my;
+    let along = e * fma(fx, us, fy * vs);
+    cx = fma(along, fx, cx);
+    cy = fma(along, fy, cy);
+  }
+#if EDM
+  let steep = a * scale / v;
+  xs = us * scale;
+  ys = vs * scale;
+#else
+  let steep = a / v;
+  xs = us;
+  ys = vs;
+#endif
+  mx = cx / weight * steep;
+  my = cy / weight * steep;
+#endif
 #if PRESERVING
   let ox = s / v * fma(vec4f(-a), mx, xs); // the noise
   let oy = s / v * fma(vec4f(-a), my, ys);

@@ -9,7 +9,7 @@ use undiffuse::diffusion::program::{Inputs, NetCall};
 use undiffuse::diffusion::Sampler;
 use undiffuse::gpu::{Gpu, Options};
 use undiffuse::kernels::mixture::Form;
-use undiffuse::pipeline::{Model, Outputs, Pipeline, Sample};
+use undiffuse::pipeline::{Model, Outputs, Pipeline, Sample, Toy};
 use undiffuse::shape::Shape;
 
 const FLOATS: Outputs = Outputs { images: false, tensors: true, textures: false };
@@ -248,4 +248,59 @@ fn other_verbs_know_points() {
     assert!(ran.stderr.contains("note: ddim 20"), "{}", ran.stderr);
     good(&["inspect", "toy/checkerboard", "--for", "navi21"]);
     good(&["explain", "rk4", "--model", "toy/swiss-roll", "--steps", "2"]);
+}
+
+/// The log of the density of the data with noise of deviation `s`, summed over the points.
+fn log_density(means: &[[f64; 2]], std: f64, s: f64, points: &[f32]) -> f64 {
+    let v = std * std + s * s;
+    let one = |p: &[f32]| {
+        let far = |m: &[f64; 2]| (f64::from(p[0]) - m[0]).powi(2) + (f64::from(p[1]) - m[1]).powi(2);
+        let sum: f64 = means.iter().map(|m| (-far(m) / (2.0 * v)).exp()).sum();
+        (sum / means.len() as f64 / (std::f64::consts::TAU * v)).ln()
+    };
+    points.chunks_exact(2).map(one).sum()
+}
+
+/// Likelihood on the GPU: of one Gaussian to 1e-3 bits a dimension with a single probe, of a spiral
+/// within the standard error that it states.
+#[test]
+fn log_densities_are_the_datas() {
+    let gpu = Gpu::open(&Options::default()).unwrap();
+    let options = Sample { sampler: Sampler::Rk45, ..Sample::default() };
+    // The deviation of the noise where the flow begins.
+    for (end, noise) in [("-ve", 0.01), ("-edm", 0.002)] {
+        let (toy, _) = Toy::find(&format!("swiss-roll{end}")).unwrap();
+        let model = Model::toy(&format!("swiss-roll{end}")).unwrap();
+        let pipeline = Pipeline::new(&gpu, model, |_, _| {}).unwrap();
+        let mut points = toy.draw(3, 1024);
+        // What the flow begins with is the data and a little noise.
+        let mut more = vec![0.0; points.len()];
+        undiffuse::kernels::noise::fill(4, 0, 0, &mut more);
+        points.iter_mut().zip(more).for_each(|(p, z)| *p += noise as f32 * z);
+        let exact = log_density(&toy.means(), toy.std, noise, &points);
+        let density = pipeline.likelihood(&points, 6, &options).unwrap().finish().unwrap()[0];
+        let bits = |nats: f64| nats / (2048.0 * std::f64::consts::LN_2);
+        let (error, stated) = (bits(density.nats - exact), bits(density.error));
+        assert!(stated > 0.0 && stated < 0.02, "{end}: {stated}");
+        assert!(error.abs() < 1e-3 + 4.0 * stated, "{end}: {error} +- {stated} bits a dimension");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for (sde, noise) in [("vesde", 0.01)] {
+        let config = serde_json::json!({ "_class_name": "GaussianMixture", "components": 1, "std": 0.3,
+            "points": [16, 32], "training": { "sde": sde },
+            "model": { "sigma_min": 0.01, "sigma_max": 50.0, "num_scales": 1000 } });
+        std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
+        let mean = [0.25f32, -0.5, 0.0].map(f32::to_le_bytes).concat();
+        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1, 3], &mean).unwrap();
+        let file = safetensors::serialize([("components", view)], None).unwrap();
+        std::fs::write(dir.path().join("diffusion_pytorch_model.safetensors"), file).unwrap();
+        let pipeline = Pipeline::open(&gpu, dir.path()).unwrap();
+        let mut points = vec![0.0; 1024];
+        undiffuse::kernels::noise::fill(5, 0, 0, &mut points);
+        points.iter_mut().enumerate().for_each(|(i, p)| *p = 0.3 * *p + [0.25, -0.5][i % 2]);
+        let exact = log_density(&[[0.25, -0.5]], 0.3, noise, &points);
+        let density = pipeline.likelihood(&points, 1, &options).unwrap().finish().unwrap()[0];
+        let error = (density.nats - exact) / (1024.0 * std::f64::consts::LN_2);
+        assert!(error.abs() < 1e-3, "{sde}: {error} bits a dimension");
+    }
 }

@@ -11,10 +11,18 @@ pub static KERNEL: Kernel = Kernel {
         Variant { name: "sub_vp", defines: &[("PRESERVING", 1), ("SUB", 1)], needs: Needs::NONE },
         Variant { name: "ve", defines: &[("EXPLODING", 1)], needs: Needs::NONE },
         Variant { name: "edm", defines: &[("EDM", 1)], needs: Needs::NONE },
+        Variant { name: "vp_tangent", defines: &[("PRESERVING", 1), ("TANGENT", 1)], needs: Needs::NONE },
+        Variant {
+            name: "sub_vp_tangent",
+            defines: &[("PRESERVING", 1), ("SUB", 1), ("TANGENT", 1)],
+            needs: Needs::NONE,
+        },
+        Variant { name: "ve_tangent", defines: &[("EXPLODING", 1), ("TANGENT", 1)], needs: Needs::NONE },
+        Variant { name: "edm_tangent", defines: &[("EDM", 1), ("TANGENT", 1)], needs: Needs::NONE },
     ],
 };
 
-/// The most components: a lane goes through all of them twice, and lavapipe ends the loops of
+/// The most components: a lane goes through all of them three times, and lavapipe ends the loops of
 /// an invocation after 65535 iterations in all.
 pub const MOST_COMPONENTS: usize = 1 << 14;
 
@@ -61,12 +69,16 @@ impl Form {
         }
     }
 
-    const fn variant(self) -> &'static str {
-        match self {
-            Form::Vp { .. } => "vp",
-            Form::SubVp { .. } => "sub_vp",
-            Form::Ve => "ve",
-            Form::Edm { .. } => "edm",
+    const fn variant(self, tangent: bool) -> &'static str {
+        match (self, tangent) {
+            (Form::Vp { .. }, false) => "vp",
+            (Form::SubVp { .. }, false) => "sub_vp",
+            (Form::Ve, false) => "ve",
+            (Form::Edm { .. }, false) => "edm",
+            (Form::Vp { .. }, true) => "vp_tangent",
+            (Form::SubVp { .. }, true) => "sub_vp_tangent",
+            (Form::Ve, true) => "ve_tangent",
+            (Form::Edm { .. }, true) => "edm_tangent",
         }
     }
 
@@ -107,7 +119,16 @@ struct Part {
 
 impl Mixture {
     /// From points `x` `[n, points, 2]` and times `t` `[n]`; `components` as [`Mixture::pack`] makes them.
-    pub fn calls<B: Clone>(&self, caps: &Caps, [x, t, components]: [B; 3], dst: B) -> Vec<Call<B>> {
+    pub fn calls<B: Clone>(&self, caps: &Caps, inputs: [B; 3], dst: B) -> Vec<Call<B>> {
+        self.emit(caps, inputs, None, dst)
+    }
+
+    /// The derivative along `dx`, of the shape of `x`.
+    pub fn calls_tangent<B: Clone>(&self, caps: &Caps, inputs: [B; 3], dx: B, dst: B) -> Vec<Call<B>> {
+        self.emit(caps, inputs, Some(dx), dst)
+    }
+
+    fn emit<B: Clone>(&self, caps: &Caps, [x, t, components]: [B; 3], dx: Option<B>, dst: B) -> Vec<Call<B>> {
         let (low, high) = self.form.numbers();
         let split = div_up(self.points, 256);
         let params = vec![
@@ -118,8 +139,10 @@ impl Mixture {
             ("low", (low as f32).into()),
             ("high", (high as f32).into()),
         ];
-        let bindings = vec![("x", x), ("t", t), ("components", components), ("dst", dst)];
-        let variant = KERNEL.pick(caps, |v| v.name == self.form.variant());
+        let variant = KERNEL.pick(caps, |v| v.name == self.form.variant(dx.is_some()));
+        let mut bindings = vec![("x", x), ("t", t), ("components", components)];
+        bindings.extend(dx.map(|dx| ("dx", dx)));
+        bindings.push(("dst", dst));
         Call::new(&KERNEL, variant, bindings, params, self.n * split)
     }
 
@@ -176,6 +199,67 @@ impl Mixture {
     }
 }
 
+impl Mixture {
+    /// The exact derivatives along `dx`.
+    pub fn reference_tangent(&self, x: &[f32], t: &[f32], components: &[f32], dx: &[f32]) -> Reference {
+        let mut out = Reference::default();
+        for (i, (point, u)) in x.chunks_exact(2).zip(dx.chunks_exact(2)).enumerate() {
+            let (a, s) = self.form.factors(f64::from(t[i / self.points]));
+            let v = a * a * self.variance + s * s;
+            let scale = if let Form::Edm { data } = self.form { s.hypot(data) } else { 1.0 };
+            let point = [0, 1].map(|d| f64::from(point[d]) * scale);
+            let u = [0, 1].map(|d| f64::from(u[d]) * scale);
+            let parts: Vec<([f64; 2], f64, f64)> = components
+                .chunks_exact(3)
+                .map(|c| {
+                    let m = [f64::from(c[0]), f64::from(c[1])];
+                    let d = [point[0] - a * m[0], point[1] - a * m[1]];
+                    let far = (d[0] * d[0] + d[1] * d[1]) / (2.0 * v);
+                    let size = (point[0].abs() + a * m[0].abs()).hypot(point[1].abs() + a * m[1].abs());
+                    (m, f64::from(c[2]) - far, far + f64::from(c[2]).abs() + d[0].hypot(d[1]) * size / v)
+                })
+                .collect();
+            let top = parts.iter().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
+            let whole: f64 = parts.iter().map(|p| (p.1 - top).exp()).sum();
+            let weigh = |f: &dyn Fn(&([f64; 2], f64, f64)) -> f64| {
+                parts.iter().map(|p| (p.1 - top).exp() / whole * f(p)).sum::<f64>()
+            };
+            let mean = [0, 1].map(|d| weigh(&|p| p.0[d]));
+            let from = |p: &([f64; 2], f64, f64)| [p.0[0] - mean[0], p.0[1] - mean[1]];
+            for d in 0..2 {
+                let turned = a / v
+                    * weigh(&|p| {
+                        let f = from(p);
+                        f[d] * (f[0] * u[0] + f[1] * u[1])
+                    });
+                // The weights' errors, and the mean's, move what is summed.
+                let loose = a / v
+                    * weigh(&|p| {
+                        let f = from(p);
+                        let far = f[0].hypot(f[1]);
+                        (4.0 + p.2)
+                            * (far * far + far * (mean[0].hypot(mean[1]) + 1.0) * 1e-1)
+                            * u[0].hypot(u[1])
+                    });
+                let (value, size) = match self.form {
+                    Form::Vp { .. } | Form::SubVp { .. } => {
+                        (s / v * (u[d] - a * turned), s / v * (u[d].abs() + a * loose))
+                    }
+                    Form::Ve => ((turned - u[d]) / v, (u[d].abs() + loose) / v),
+                    Form::Edm { data } => {
+                        let lean = (self.variance - data * data) / (scale * scale);
+                        let by = s * scale / (data * v);
+                        let size = (self.variance + data * data) / (scale * scale) * u[d].abs();
+                        (by * (lean * u[d] + turned), by * (size + loose))
+                    }
+                };
+                out.push(value, size);
+            }
+        }
+        out
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,6 +306,20 @@ mod tests {
                     }
                 };
                 assert!((said[d] - want).abs() < 1e-7 * want.abs().max(1.0), "{form:?}: {} {want}", said[d]);
+            }
+            // The derivative, by differences of the prediction (whose input is f32).
+            let u = [0.5f32, -0.75];
+            let slope = op.reference_tangent(&x, &[told as f32], &components, &u).value;
+            let h = 1.0 / 1024.0;
+            let moved =
+                |h: f32| op.reference(&[x[0] + h * u[0], x[1] + h * u[1]], &[told as f32], &components).value;
+            for d in 0..2 {
+                let want = (moved(h)[d] - moved(-h)[d]) / f64::from(2.0 * h);
+                assert!(
+                    (slope[d] - want).abs() < 1e-4 * want.abs().max(1.0),
+                    "{form:?}: {} {want}",
+                    slope[d]
+                );
             }
         }
     }

@@ -99,6 +99,10 @@ fn mixture_matches() {
             .collect();
         let mut arrays = vec![bits(&x), bits(&times), bits(&Mixture::pack(&components)), vec![0; x.len()]];
         t.run(&op.calls(caps, [0, 1, 2], 3), &mut arrays)?;
-        compare(&arrays[3], &op.reference(&x, &times, &components), TOLERANCE)
+        compare(&arrays[3], &op.reference(&x, &times, &components), TOLERANCE)?;
+        let along = data(seed ^ 2, x.len());
+        arrays.push(bits(&along));
+        t.run(&op.calls_tangent(caps, [0, 1, 2], 4, 3), &mut arrays)?;
+        compare(&arrays[3], &op.reference_tangent(&x, &times, &components, &along), TOLERANCE)
     });
 }

@@ -1,8 +1,8 @@
 //! The exact prediction for a mixture of Gaussians in the plane.
 
-use super::{arity, Op};
+use super::{arity, first, Op};
 use crate::graph::plan::Lower;
-use crate::graph::GraphError;
+use crate::graph::{Graph, GraphError, Tensor};
 use crate::kernels::mixture as kernel;
 use crate::shape::Shape;
 use crate::weights::Param;
@@ -48,17 +48,65 @@ impl Op for Mixture {
         format!("{} components", self.components.shape()[0])
     }
 
+    fn tangent(
+        &self,
+        g: &mut Graph,
+        x: &[Tensor],
+        _: Tensor,
+        dx: &[Option<Tensor>],
+    ) -> Result<Tensor, GraphError> {
+        let dx = first(self, g, dx)?;
+        g.push(MixtureTangent(self.clone()), &[x[0], x[1], dx])
+    }
+
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
-        let call = kernel::Mixture {
+        let call = self.kernel(cx);
+        let components = cx.weight(&self.components, "vec4", false, |c| kernel::Mixture::pack(&c))?;
+        let calls = call.calls(cx.caps(), [cx.input(0), cx.input(1), components], cx.output());
+        cx.calls(calls);
+        Ok(())
+    }
+}
+
+impl Mixture {
+    fn kernel(&self, cx: &Lower<'_>) -> kernel::Mixture {
+        kernel::Mixture {
             n: cx.n(),
             points: cx.shape(0).pixels(),
             k: self.components.shape()[0],
             variance: self.variance,
             form: self.form,
-        };
-        let components = cx.weight(&self.components, "vec4", false, |c| kernel::Mixture::pack(&c))?;
-        let calls = call.calls(cx.caps(), [cx.input(0), cx.input(1), components], cx.output());
-        cx.calls(calls);
+        }
+    }
+}
+
+/// The derivative of the prediction along a direction in the points. Inputs points, time,
+/// direction.
+#[derive(Clone, Debug)]
+pub struct MixtureTangent(pub Mixture);
+
+impl Op for MixtureTangent {
+    fn name(&self) -> &'static str {
+        "mixture_tangent"
+    }
+
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        let [x, t, dx] = arity(inputs)?;
+        match x == dx {
+            true => self.0.shape(&[x, t]),
+            false => Err("a tangent has the shape of what it belongs to".into()),
+        }
+    }
+
+    fn params(&self) -> Vec<&Param> {
+        self.0.params()
+    }
+
+    fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
+        let call = self.0.kernel(cx);
+        let components = cx.weight(&self.0.components, "vec4", false, |c| kernel::Mixture::pack(&c))?;
+        let inputs = [cx.input(0), cx.input(1), components];
+        cx.calls(call.calls_tangent(cx.caps(), inputs, cx.input(2), cx.output()));
         Ok(())
     }
 }
