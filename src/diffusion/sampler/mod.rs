@@ -53,6 +53,7 @@ pub mod sscs;
 mod tabled;
 pub mod unipc;
 mod view;
+mod view_flow;
 
 pub use options::{Corrector, ErrorControl, Predictor, SolverOptions};
 
