@@ -31,7 +31,7 @@ fn factors(told: f32) -> vec2f {
   return vec2f(1.0, exp(4.0 * told));
 #endif
 #if PRESERVING
-  let time = max(told, 0.5) / 999.0; // the chain's first timestep is this far from the image
+  let time = select(0.5, told, told > 0.0) / 999.0; // the chain's first timestep is this far from the image
   let whole = time * fma(0.5 * time, p.high - p.low, p.low); // the integral of beta
   let a = exp(-0.5 * whole);
   // 1 - exp(-whole): of small ones the series, which does not cancel.

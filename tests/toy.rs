@@ -268,7 +268,7 @@ fn log_densities_are_the_datas() {
     let gpu = Gpu::open(&Options::default()).unwrap();
     let options = Sample { sampler: Sampler::Rk45, ..Sample::default() };
     // The deviation of the noise where the flow begins.
-    for (end, noise) in [("-ve", 0.01), ("-edm", 0.002)] {
+    for (end, noise) in [("", 0.001), ("-ve", 0.01)] {
         let (toy, _) = Toy::find(&format!("swiss-roll{end}")).unwrap();
         let model = Model::toy(&format!("swiss-roll{end}")).unwrap();
         let pipeline = Pipeline::new(&gpu, model, |_, _| {}).unwrap();
@@ -278,14 +278,14 @@ fn log_densities_are_the_datas() {
         undiffuse::kernels::noise::fill(4, 0, 0, &mut more);
         points.iter_mut().zip(more).for_each(|(p, z)| *p += noise as f32 * z);
         let exact = log_density(&toy.means(), toy.std, noise, &points);
-        let density = pipeline.likelihood(&points, 6, &options).unwrap().finish().unwrap()[0];
+        let density = pipeline.likelihood(&points, 4, &options).unwrap().finish().unwrap()[0];
         let bits = |nats: f64| nats / (2048.0 * std::f64::consts::LN_2);
         let (error, stated) = (bits(density.nats - exact), bits(density.error));
-        assert!(stated > 0.0 && stated < 0.02, "{end}: {stated}");
+        assert!(stated > 0.0 && stated < 0.03, "{end}: {stated}");
         assert!(error.abs() < 1e-3 + 4.0 * stated, "{end}: {error} +- {stated} bits a dimension");
     }
     let dir = tempfile::tempdir().unwrap();
-    for (sde, noise) in [("vesde", 0.01)] {
+    for (sde, noise) in [("vesde", 0.01), ("vpsde", 0.001), ("subvpsde", 1e-6)] {
         let config = serde_json::json!({ "_class_name": "GaussianMixture", "components": 1, "std": 0.3,
             "points": [16, 32], "training": { "sde": sde },
             "model": { "sigma_min": 0.01, "sigma_max": 50.0, "num_scales": 1000 } });

@@ -29,8 +29,8 @@ pub const MOST_COMPONENTS: usize = 1 << 14;
 /// The process in which the network was trained, and so what it is told and what it says.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Form {
-    /// Variance preserving with a linear beta, told `999 t`: the noise. Below a half it is told
-    /// a half, as score_sde's chain has it ([`score_sde`](crate::diffusion::score_sde)).
+    /// Variance preserving with a linear beta, told `999 t`: the noise. Told 0, the chain's first
+    /// timestep, it takes a half, as score_sde's chain has it ([`score_sde`](crate::diffusion::score_sde)).
     Vp {
         /// beta(0).
         beta_min: f64,
@@ -59,7 +59,7 @@ impl Form {
     pub fn factors(self, told: f64) -> (f64, f64) {
         match self {
             Form::Vp { beta_min, beta_max } | Form::SubVp { beta_min, beta_max } => {
-                let t = told.max(0.5) / 999.0;
+                let t = if told > 0.0 { told } else { 0.5 } / 999.0;
                 let whole = t * (beta_min + 0.5 * t * (beta_max - beta_min));
                 let lost = -(-whole).exp_m1();
                 ((-0.5 * whole).exp(), if matches!(self, Form::Vp { .. }) { lost.sqrt() } else { lost })
