@@ -1,10 +1,12 @@
 //! One number per image: a slot or a `vector(1)` tensor.
 
+use super::check::{bits, data, same, Case};
 use super::{div_up, Call, Caps, Kernel, Needs, Numbers, Variant};
 
 /// `fill.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "fill",
+    check,
     source: include_str!("../../shaders/fill.wgsl"),
     variants: &[
         Variant { name: "number", defines: &[("SLOT", 0)], needs: Needs::NONE },
@@ -38,4 +40,19 @@ impl Fill {
         let variant = KERNEL.pick(caps, |v| v.get("SLOT") == 1);
         Call::new(&KERNEL, variant, bindings, params, div_up(self.n, 64))
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let (n, at, slot, seed) = (case.of(1..200), case.of(0..9), case.of(0..3), case.word());
+    let op = Fill { n, at };
+    let (table, slots) = (data(seed, 12), data(seed ^ 1, 3 * n));
+    let mut arrays = vec![vec![0; n + 9], vec![3], bits(&table), bits(&slots)];
+    let mut want = arrays[0].clone();
+    let numbers = Numbers { counter: 1, table: 2, stride: 3, offset: 2 };
+    case.run(&op.calls(&case.caps(), 0, &numbers), &mut arrays)?;
+    want[at..at + n].fill(table[11].to_bits());
+    same(&arrays[0], &want)?;
+    case.run(&op.calls_slot(&case.caps(), 0, 3, slot as u32), &mut arrays)?;
+    want[at..at + n].copy_from_slice(&bits(&slots[slot * n..][..n]));
+    same(&arrays[0], &want)
 }

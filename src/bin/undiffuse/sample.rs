@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use undiffuse::diffusion::sampler::Sampler;
 use undiffuse::diffusion::Rng;
-use undiffuse::gpu::{Gpu, Options};
+use undiffuse::gpu::Options;
 use undiffuse::pipeline::{
     Adaptive, Class, Job, Model, Outputs, Pipeline, PipelineError, Provenance, Recipe, Sample,
 };
@@ -110,7 +110,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let out = out(args);
     let output = Output::open(&out)?;
     let mut animation = args.animate.as_deref().map(|p| Animation::open(p, &out, zoom)).transpose()?;
-    let gpu = Gpu::open(&adapter(args, like.as_ref()))?;
+    let gpu = crate::device::open(&adapter(args, like.as_ref()))?;
     if let Some(mib) = args.memory {
         gpu.set_memory_budget(Some(mib << 20));
     }
@@ -130,6 +130,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         options.sampler = model.default_sampler();
     }
     let pipeline = Pipeline::new(&gpu, model, &mut prepare)?;
+    crate::device::keep(&gpu);
     for note in pipeline.notes() {
         say!("note: {note}");
     }
