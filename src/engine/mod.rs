@@ -8,6 +8,7 @@
 //! that the host submits without looking at anything in between.
 
 mod check;
+pub mod doctor;
 mod evaluate;
 mod executable;
 mod expression;
@@ -16,16 +17,19 @@ mod numbers;
 mod output;
 mod outputs;
 mod pace;
+mod peak;
 mod profile;
 mod repeat;
 mod run;
+pub mod tune;
 
 pub use check::BadOrigin;
 pub use evaluate::evaluate;
 pub use executable::{Batch, Executable};
 pub use output::{texture, Drawn, Kept, Source};
 pub use outputs::{image_bytes, tight, Outputs};
-pub use profile::{evaluate_again, profile, DispatchTime, Profile};
+pub use peak::{peak, Peak};
+pub use profile::{evaluate_again, profile, Clock, DispatchTime, Profile};
 pub use repeat::Passes;
 pub use run::{Run, Status, Turn};
 

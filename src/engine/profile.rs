@@ -2,10 +2,10 @@
 
 use super::EngineError;
 use crate::clock::Instant;
-use crate::gpu::{Gpu, Slice};
+use crate::gpu::{Gpu, Slice, MOST_PASSES};
 use crate::graph::bind::{BoundPlan, WeightStore};
 use crate::graph::plan::{PlannedCall, Target};
-use crate::graph::report::{live_set_bytes, plan};
+use crate::graph::report::{live_set_bytes, plan, Report};
 use crate::graph::Graph;
 
 /// A measured evaluation.
@@ -19,6 +19,8 @@ pub struct Profile {
     pub seconds: Vec<f64>,
     /// Seconds of a submission of as many dispatches that do nothing.
     pub empty_seconds: f64,
+    /// Whose clock told the times of dispatches.
+    pub clock: Clock,
     /// The dispatches in order.
     pub dispatches: Vec<DispatchTime>,
     /// Bytes of the weights on the device, as packed.
@@ -27,6 +29,16 @@ pub struct Profile {
     pub activation_bytes: u64,
     /// Bytes of intermediates alive at once at the most.
     pub live_set_bytes: u64,
+}
+
+/// Who tells what a dispatch takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clock {
+    /// The device: timestamps at the bounds of a pass for each dispatch.
+    Device,
+    /// The host: a submission for each dispatch, less what an empty one takes.
+    Host,
 }
 
 /// A measured dispatch.
@@ -42,7 +54,9 @@ pub struct DispatchTime {
     pub groups: u64,
     /// Multiply-adds that it completes, for the batch.
     pub macs: u64,
-    /// The least seconds of a submission of it alone, without those of an empty one.
+    /// Bytes of the buffers that it reads and writes.
+    pub bytes: u64,
+    /// Its seconds, the least of the repeats.
     pub seconds: f64,
 }
 
@@ -59,7 +73,7 @@ impl Ready {
     fn new(gpu: &Gpu, graph: &Graph, n: usize) -> Result<Ready, EngineError> {
         use wgpu::BufferUsages as U;
         let target = Target { caps: gpu.caps(), limits: gpu.limits().clone(), name: gpu.info().name.clone() };
-        let plan = plan(graph, target, n)?;
+        let plan = plan(graph, target.clone(), n)?;
         let mut ends = Vec::new();
         for (name, t) in graph.inputs().iter().chain(graph.outputs()) {
             let len = n * graph.shape(*t).len();
@@ -74,13 +88,34 @@ impl Ready {
             variant: c.call.variant.name,
             groups: c.call.groups,
             macs: c.macs,
+            bytes: 0,
             seconds: f64::INFINITY,
         };
-        let dispatches = plan.calls.iter().map(time).collect();
+        let mut dispatches: Vec<DispatchTime> = plan.calls.iter().map(time).collect();
+        // Ops are lowered one after another: their dispatches are the plan's calls in order.
+        let traffic = Report::new(graph, target, None, n)?;
+        for (d, t) in dispatches.iter_mut().zip(traffic.ops.iter().flat_map(|o| &o.dispatches)) {
+            d.bytes = t.read + t.written;
+        }
         let live_set_bytes = live_set_bytes(&plan);
         let store = WeightStore::default();
         let bound = pollster::block_on(plan.bind(gpu, &store, &ends, |_, _| {}))?;
         Ok(Ready { gpu: gpu.clone(), bound, store, dispatches, live_set_bytes })
+    }
+
+    /// Seconds of each dispatch by the device's clock, a pass for each; `None` where it has none.
+    fn timestamps(&self) -> Result<Option<Vec<f64>>, EngineError> {
+        let mut seconds = Vec::with_capacity(self.dispatches.len());
+        let all: Vec<usize> = (0..self.dispatches.len()).collect();
+        for some in all.chunks(MOST_PASSES) {
+            let Some(watch) = self.gpu.stopwatch(some.len())? else { return Ok(None) };
+            let mut encoder = self.gpu.encoder();
+            for (i, call) in some.iter().enumerate() {
+                self.bound.call(*call).0.record(&mut watch.pass(&mut encoder, i));
+            }
+            seconds.extend(watch.submit(encoder)?);
+        }
+        Ok(Some(seconds))
     }
 
     /// Seconds from the submission of what is recorded to its end.
@@ -107,8 +142,8 @@ pub fn evaluate_again(
     Ok(move || ready.run(|pass| ready.bound.record(0, pass)))
 }
 
-/// Evaluates `graph` on `n` images of constant numbers `repeats` times, and each of
-/// its dispatches as often by itself.
+/// Evaluates `graph` on `n` images of constant numbers `repeats` times, and as often with
+/// each of its dispatches timed.
 ///
 /// # Errors
 /// Unreadable weights, an adapter without the means, a timeout.
@@ -117,20 +152,30 @@ pub fn profile(gpu: &Gpu, graph: &Graph, n: usize, repeats: usize) -> Result<Pro
     let mut dispatches = ready.dispatches.clone();
     ready.run(|pass| ready.bound.record(0, pass))?;
     let (mut seconds, mut empty, mut nothing) = (Vec::with_capacity(repeats), f64::INFINITY, f64::INFINITY);
+    let mut clock = Clock::Device;
     for _ in 0..repeats.max(1) {
         seconds.push(ready.run(|pass| ready.bound.record(0, pass))?);
         empty = empty.min(ready.run(|pass| ready.bound.record_idle(0, pass))?);
-        nothing = nothing.min(ready.run(|_| {})?);
-        for (i, d) in dispatches.iter_mut().enumerate() {
-            d.seconds = d.seconds.min(ready.run(|pass| ready.bound.call(i).0.record(pass))?);
+        let mut times = ready.timestamps()?;
+        if times.is_none() {
+            clock = Clock::Host;
+            nothing = nothing.min(ready.run(|_| {})?);
+            let alone = |i| ready.run(|pass| ready.bound.call(i).0.record(pass));
+            times = Some((0..dispatches.len()).map(alone).collect::<Result<_, _>>()?);
+        }
+        for (d, t) in dispatches.iter_mut().zip(times.into_iter().flatten()) {
+            d.seconds = d.seconds.min(t);
         }
     }
-    dispatches.iter_mut().for_each(|d| d.seconds = (d.seconds - nothing).max(0.0));
+    if clock == Clock::Host {
+        dispatches.iter_mut().for_each(|d| d.seconds = (d.seconds - nothing).max(0.0));
+    }
     Ok(Profile {
         batch: n,
         macs: graph.macs().saturating_mul(n as u64),
         seconds,
         empty_seconds: empty,
+        clock,
         dispatches,
         weights_bytes: ready.store.bytes(),
         activation_bytes: ready.bound.bytes,

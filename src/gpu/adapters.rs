@@ -36,7 +36,10 @@ impl Found {
 
 /// Features that we use where they are present.
 pub(super) fn wanted_features() -> wgpu::Features {
-    wgpu::Features::SUBGROUP | wgpu::Features::SHADER_INT64 | wgpu::Features::TIMESTAMP_QUERY
+    wgpu::Features::SUBGROUP
+        | wgpu::Features::SHADER_INT64
+        | wgpu::Features::TIMESTAMP_QUERY
+        | wgpu::Features::PIPELINE_CACHE
 }
 
 /// What kernels may use on a device.
@@ -47,6 +50,7 @@ pub fn caps(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Caps {
         int64: features.contains(wgpu::Features::SHADER_INT64),
         stream: info.device_type == wgpu::DeviceType::Cpu,
         images: info.device_type == wgpu::DeviceType::Cpu && !inserts(),
+        choices: None,
     }
 }
 

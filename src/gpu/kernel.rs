@@ -61,6 +61,7 @@ impl CompiledKernel {
                 ),
             })
             .collect();
+        let cache = gpu.pipeline_cache();
         let uniform = wgpu::BufferBindingType::Uniform;
         entries.push(buffer(reflection.uniform, uniform, u64::from(reflection.uniform_size)));
         gpu.scoped(&name, 0, |device| {
@@ -85,7 +86,7 @@ impl CompiledKernel {
                     constants: &[],
                     zero_initialize_workgroup_memory: false,
                 },
-                cache: None,
+                cache: cache.as_ref(),
             });
             let warm = AtomicBool::new(false);
             CompiledKernel { pipeline, layout, reflection: reflection.clone(), warm }

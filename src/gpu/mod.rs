@@ -7,11 +7,15 @@ mod error;
 mod image;
 mod kernel;
 mod memory;
+mod pipelines;
 mod readback;
 mod record;
 mod scope;
+mod stopwatch;
 mod texture;
 mod ticket;
+mod trial;
+mod tuning;
 
 pub use adapters::{caps, choose, list, Found, Options};
 pub use described::{Described, Rates, DESCRIBED};
@@ -20,13 +24,16 @@ pub use kernel::CompiledKernel;
 pub use memory::Claim;
 pub use readback::Readback;
 pub use record::{BoundDispatch, Parameters, Part, Resource, Slice};
+pub use stopwatch::{Stopwatch, MOST_PASSES};
 pub use texture::{copy_layer, row_pitch};
 pub use ticket::Ticket;
+pub use trial::{Arrays, Cut, Trial, GUARD};
+pub use tuning::{cache_folder, Tuning};
 
-use crate::kernels::{Caps, Kernel, Variant};
+use crate::kernels::{set_hash, Caps, Choices, Kernel, Variant};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 /// How long one wait may last before it is an error. Generous: lavapipe compiles
@@ -36,7 +43,7 @@ pub const DEADLINE: Duration = Duration::from_secs(180);
 /// A device, its queue, and the kernels compiled for it. Cheap to clone; may be
 /// shared by threads.
 #[derive(Clone, Debug)]
-pub struct Gpu(Arc<Inner>, Option<Arc<Meter>>);
+pub struct Gpu(Arc<Inner>, Option<Arc<Meter>>, Option<&'static Choices>);
 
 #[derive(Debug)]
 struct Inner {
@@ -50,6 +57,7 @@ struct Inner {
     meter: Meter,
     budget: Arc<memory::Budget>,
     watch: ticket::Watch,
+    kept: OnceLock<Mutex<pipelines::Kept>>,
     #[cfg(target_arch = "wasm32")]
     pending: scope::Pending,
 }
@@ -143,10 +151,11 @@ impl Gpu {
             meter: Meter::default(),
             budget: Arc::default(),
             watch: ticket::Watch::default(),
+            kept: OnceLock::new(),
             #[cfg(target_arch = "wasm32")]
             pending: scope::Pending::default(),
         });
-        let gpu = Gpu(inner, None);
+        let gpu = Gpu(inner, None, None);
         gpu.set_memory_budget(budget);
         gpu
     }
@@ -154,7 +163,24 @@ impl Gpu {
     /// The same device with counters of its own, from zero: two users of one
     /// device, on whatever threads, each learn what they did.
     pub fn metered(&self) -> Gpu {
-        Gpu(self.0.clone(), Some(Arc::default()))
+        Gpu(self.0.clone(), Some(Arc::default()), self.2)
+    }
+
+    /// The same device, planned for with what was learnt of it ([`Tuning`]). Equal choices
+    /// are kept once in a process, for as long as it lives.
+    pub fn with_choices(&self, choices: Choices) -> Gpu {
+        static KNOWN: Mutex<Vec<&'static Choices>> = Mutex::new(Vec::new());
+        if choices.is_empty() {
+            return Gpu(self.0.clone(), self.1.clone(), None);
+        }
+        let mut known = lock(&KNOWN);
+        let found = known.iter().copied().find(|k| **k == choices);
+        let choices = found.unwrap_or_else(|| {
+            let kept: &'static Choices = Box::leak(Box::new(choices));
+            known.push(kept);
+            kept
+        });
+        Gpu(self.0.clone(), self.1.clone(), Some(choices))
     }
 
     /// Adds to a counter of the device and, where it has one, of this handle.
@@ -186,7 +212,16 @@ impl Gpu {
 
     /// What kernels may use.
     pub fn caps(&self) -> Caps {
-        self.0.caps
+        Caps { choices: self.2, ..self.0.caps }
+    }
+
+    /// What tells the kernels of this device's plans from others: [`set_hash`], and what was
+    /// learnt of the device, where anything was. Equal images need an equal one.
+    pub fn kernel_set(&self) -> String {
+        match self.2 {
+            None => set_hash().into(),
+            Some(c) => blake3::hash(format!("{} {}", set_hash(), c.hash()).as_bytes()).to_hex().to_string(),
+        }
     }
 
     /// What was moved and asked so far.

@@ -1,7 +1,12 @@
 //! Bytes back to the host: a map that belongs to a submission.
 
 use super::{Gpu, GpuError, Meter};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a callback may be on its way after its submission is done: another thread that
+/// polled or submitted may have taken it, and not called it yet.
+const ON_ITS_WAY: Duration = Duration::from_secs(10);
 
 /// A buffer that is mapped as soon as its submission is done.
 #[derive(Debug)]
@@ -9,7 +14,7 @@ pub struct Readback {
     gpu: Gpu,
     buffer: wgpu::Buffer,
     bytes: u64,
-    mapped: Arc<OnceLock<bool>>,
+    mapped: Arc<(Mutex<Option<bool>>, Condvar)>,
 }
 
 impl Gpu {
@@ -21,10 +26,11 @@ impl Gpu {
         buffer: &wgpu::Buffer,
         bytes: u64,
     ) -> Readback {
-        let mapped = Arc::new(OnceLock::new());
+        let mapped = Arc::new((Mutex::new(None), Condvar::new()));
         let result = mapped.clone();
         encoder.map_buffer_on_submit(buffer, wgpu::MapMode::Read, 0..bytes, move |r| {
-            let _ = result.set(r.is_ok());
+            *result.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(r.is_ok());
+            result.1.notify_all();
         });
         Readback { gpu: self.clone(), buffer: buffer.clone(), bytes, mapped }
     }
@@ -53,12 +59,22 @@ impl Gpu {
 }
 
 impl Readback {
+    /// Whether the map worked. Browsers have called back by now, and cannot wait.
+    fn mapped(&self) -> Option<bool> {
+        let state = self.mapped.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if cfg!(target_arch = "wasm32") {
+            return *state;
+        }
+        let waited = self.mapped.1.wait_timeout_while(state, ON_ITS_WAY, |s| s.is_none());
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
     /// The bytes. The submission's ticket must be punched.
     ///
     /// # Errors
     /// The device was lost.
     pub fn take(self) -> Result<Vec<u8>, GpuError> {
-        if self.mapped.get() != Some(&true) {
+        if self.mapped() != Some(true) {
             return Err(GpuError::Lost("its memory cannot be read any more".into()));
         }
         let view =

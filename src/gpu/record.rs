@@ -135,11 +135,26 @@ impl Gpu {
         call: &Call<R>,
         parameters: &mut Parameters,
     ) -> Result<BoundDispatch, GpuError> {
+        let groups = u32::try_from(call.groups).map_err(|_| {
+            GpuError::Internal(format!("{}/{}: too many workgroups", call.kernel.name, call.variant.name))
+        })?;
+        let max = self.limits().max_compute_workgroups_per_dimension;
+        self.bind_part(call, Part { base: 0, groups }, max, parameters)
+    }
+
+    /// Binds some of a call's workgroups, of which at most `max_x` lie in x.
+    pub(super) fn bind_part<R: Clone + Into<Resource>>(
+        &self,
+        call: &Call<R>,
+        part: Part,
+        max_x: u32,
+        parameters: &mut Parameters,
+    ) -> Result<BoundDispatch, GpuError> {
         let kernel = self.kernel(call.kernel, call.variant)?;
         let name = format!("{}/{}", call.kernel.name, call.variant.name);
         let internal = |what: String| GpuError::Internal(format!("{name}: {what}"));
-        let groups = u32::try_from(call.groups).map_err(|_| internal("too many workgroups".into()))?;
-        let params = kernel.reflection.pack(groups, 0, &call.params).map_err(internal)?;
+        let params =
+            kernel.reflection.pack(part.base + part.groups, part.base, &call.params).map_err(internal)?;
         let align = self.limits().min_uniform_buffer_offset_alignment as usize;
         let offset = parameters.push(align, &params);
 
@@ -185,8 +200,7 @@ impl Gpu {
                 entries: &entries,
             })
         })?;
-        let max = self.limits().max_compute_workgroups_per_dimension;
-        Ok(BoundDispatch { kernel, group, offset, groups, max })
+        Ok(BoundDispatch { kernel, group, offset, groups: part.groups, max: max_x })
     }
 
     /// An encoder.

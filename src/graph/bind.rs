@@ -78,6 +78,9 @@ impl Plan {
             .iter()
             .map(|&size| gpu.buffer("intermediates", size, storage))
             .collect::<Result<Vec<_>, _>>()?;
+        // All at once, on all processors; those that other plans compiled are there already.
+        let kernels: Vec<_> = self.calls.iter().map(|c| (c.call.kernel, c.call.variant)).collect();
+        gpu.compile(&kernels)?;
         let total = self.weights.len() + self.calls.len();
         let mut weights = Vec::with_capacity(self.weights.len());
         for (i, w) in self.weights.into_iter().enumerate() {

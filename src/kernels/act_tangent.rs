@@ -1,11 +1,13 @@
 //! The tangents of activations, for derivatives in forward mode.
 
 use super::activation::Activation;
+use super::check::{bits, compare, data, Case, TOLERANCE};
 use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant};
 
 /// `act_tangent.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "act_tangent",
+    check,
     source: include_str!("../../shaders/act_tangent.wgsl"),
     variants: &[
         Variant { name: "relu", defines: &[("RELU", 1)], needs: Needs::NONE },
@@ -46,4 +48,14 @@ impl ActTangent {
         }
         out
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let (len, seed) = (case.of(1..400), case.word());
+    let op = ActTangent { len, act: Activation::ALL[case.of(1..9)] };
+    let x: Vec<f32> = data(seed, len).iter().map(|v| 3.0 * v).collect();
+    let dx = data(seed ^ 1, len);
+    let mut arrays = vec![bits(&x), bits(&dx), vec![0; len]];
+    case.run(&op.calls(&case.caps(), 0, 1, 2), &mut arrays)?;
+    compare(&arrays[2], &op.reference(&x, &dx), TOLERANCE)
 }

@@ -1,10 +1,12 @@
 //! The step counter on the GPU.
 
+use super::check::{same, Case};
 use super::{Call, Caps, Kernel, Needs, Variant};
 
 /// `advance.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "advance",
+    check,
     source: include_str!("../../shaders/advance.wgsl"),
     variants: &[Variant { name: "only", defines: &[], needs: Needs::NONE }],
 };
@@ -28,4 +30,13 @@ impl Advance {
         let params = vec![("keep", keep.into()), ("add", add.into())];
         Call::new(&KERNEL, KERNEL.pick(caps, |_| true), vec![("counter", counter)], params, 1)
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let (to, by) = (case.of(0..99) as u32, case.of(0..9) as u32);
+    let mut arrays = vec![vec![40]];
+    let mut calls = Advance::To(to).calls(&case.caps(), 0);
+    calls.extend(Advance::By(by).calls(&case.caps(), 0));
+    case.run(&calls, &mut arrays)?;
+    same(&arrays[0], &[to + by])
 }

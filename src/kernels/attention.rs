@@ -1,10 +1,12 @@
 //! Attention by online softmax: the matrix of products is never in memory.
 
+use super::check::{bits, compare, data, Case, TOLERANCE};
 use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant};
 
 /// `attention.wgsl`: tiles in workgroup memory.
 pub static TILE: Kernel = Kernel {
     name: "attention",
+    check,
     source: include_str!("../../shaders/attention.wgsl"),
     variants: &[
         variant("vec4_64", &[("VEC4", 1), ("J", 1)], Needs::NONE),
@@ -17,6 +19,7 @@ pub static TILE: Kernel = Kernel {
 /// `attention_stream.wgsl`: a subgroup of 8, any width of head.
 pub static STREAM: Kernel = Kernel {
     name: "attention_stream",
+    check,
     source: include_str!("../../shaders/attention_stream.wgsl"),
     variants: &[variant("sg8", &[("VEC4", 1), ("G", 4)], SUBGROUP)],
 };
@@ -24,6 +27,7 @@ pub static STREAM: Kernel = Kernel {
 /// `attention_small.wgsl`: a subgroup of 8, heads of 8 or 16 channels.
 pub static SMALL: Kernel = Kernel {
     name: "attention_small",
+    check,
     source: include_str!("../../shaders/attention_small.wgsl"),
     variants: &[
         variant("sg8_8", &[("VEC4", 1), ("D", 2), ("QB", 4)], SUBGROUP),
@@ -87,21 +91,22 @@ impl Attention {
     /// `q`, `k` and `v` may be one tensor.
     pub fn calls<B: Clone>(&self, caps: &Caps, q: B, k: B, v: B, dst: B) -> Vec<Call<B>> {
         let places = [self.q, self.k, self.v];
-        let vec4 = self.d.is_multiple_of(4) && places.iter().all(|p| (p.stride | p.at | p.head) % 4 == 0);
-        let stream = caps.stream && caps.subgroup == Some(8) && vec4;
-        let width = if vec4 { 4 } else { 1 };
+        let whole = self.d.is_multiple_of(4) && places.iter().all(|p| (p.stride | p.at | p.head) % 4 == 0);
+        let stream = caps.stream && caps.subgroup == Some(8) && whole;
         let rows = self.n * self.heads;
-        let (kernel, variant, tile, chunks): (&'static Kernel, _, _, _) =
-            if stream && matches!(self.d, 8 | 16) {
-                let pick = SMALL.pick(caps, |v| v.get("D") as usize * 4 == self.d);
-                (&SMALL, pick, 8 * pick.map_or(1, |v| v.get("QB") as usize), 1)
-            } else if stream {
-                (&STREAM, STREAM.pick(caps, |_| true), 16, 1)
-            } else {
-                let j = if self.d <= 64 { 1 } else { 4 };
-                let pick = TILE.pick(caps, |v| v.get("VEC4") == u32::from(vec4) && v.get("J") == j);
-                (&TILE, pick, 16, div_up(self.d, 64 * j as usize))
-            };
+        let small = SMALL.sound(caps, |v| stream && v.get("D") as usize * 4 == self.d);
+        let streamed = STREAM.sound(caps, |_| stream);
+        let vec4 = if small.or(streamed).is_some() { whole } else { TILE.vectors(caps, whole) };
+        let width = if vec4 { 4 } else { 1 };
+        let (kernel, variant, tile, chunks): (&'static Kernel, _, _, _) = if let Some(v) = small {
+            (&SMALL, small, 8 * v.get("QB") as usize, 1)
+        } else if streamed.is_some() {
+            (&STREAM, streamed, 16, 1)
+        } else {
+            let j = if self.d <= 64 { 1 } else { 4 };
+            let pick = TILE.pick(caps, |v| v.get("VEC4") == u32::from(vec4) && v.get("J") == j);
+            (&TILE, pick, 16, div_up(self.d, 64 * j as usize))
+        };
         let mut params = vec![
             ("tokens_q", self.tokens_q.into()),
             ("tokens_k", self.tokens_k.into()),
@@ -161,4 +166,31 @@ impl Attention {
         }
         out
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let d = match case.of(0..6) {
+        0 => 8,
+        1 => 16,
+        2 => case.of(1..20),
+        3 => 4 * case.of(1..10),
+        4 => 68,
+        _ => 70,
+    };
+    let (n, tokens_q, heads, seed) = (case.of(1..4), case.of(1..40), case.of(1..4), case.word());
+    let place = case.of(0..3);
+    let tokens_k = if place > 0 { tokens_q } else { case.of(1..40) };
+    let dense = Place::dense(heads, d);
+    let [q, k, v] = match place {
+        0 => [dense, dense, Place { stride: heads * d + 4, at: 4, head: d }],
+        1 => [0, 1, 2].map(|i| Place::fused(i, heads, d)),
+        _ => [0, 1, 2].map(|i| Place { stride: 3 * heads * d, at: i * d, head: 3 * d }),
+    };
+    let op = Attention { n, tokens_q, tokens_k, heads, d, scale: 1.0 / (d as f32).sqrt(), q, k, v };
+    let size = |tokens: usize, p: Place, salt: u64| data(seed ^ salt, n * tokens * p.stride);
+    let x = [size(tokens_q, q, 1), size(tokens_k, k, 2), size(tokens_k, v, 3)];
+    let mut arrays = vec![bits(&x[0]), bits(&x[1]), bits(&x[2]), vec![0; n * tokens_q * heads * d]];
+    let [a, b, c] = if place > 0 { [0; 3] } else { [0, 1, 2] };
+    case.run(&op.calls(&case.caps(), a, b, c, 3), &mut arrays)?;
+    compare(&arrays[3], &op.reference(&x[a], &x[b], &x[c]), TOLERANCE)
 }

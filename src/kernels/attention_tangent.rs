@@ -1,10 +1,12 @@
 //! The tangent of attention, for derivatives in forward mode.
 
+use super::check::{bits, compare, data, Case, TOLERANCE};
 use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant};
 
 /// `attention_tangent.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "attention_tangent",
+    check,
     source: include_str!("../../shaders/attention_tangent.wgsl"),
     variants: &[
         Variant { name: "64", defines: &[("I", 1)], needs: Needs::NONE },
@@ -17,6 +19,7 @@ pub static KERNEL: Kernel = Kernel {
 /// `attention_tangent_small.wgsl`: a subgroup of 8, heads of 8 or 16 channels.
 pub static SMALL: Kernel = Kernel {
     name: "attention_tangent_small",
+    check,
     source: include_str!("../../shaders/attention_tangent_small.wgsl"),
     variants: &[
         Variant { name: "sg8_8", defines: &[("D", 2)], needs: SUBGROUP },
@@ -102,4 +105,25 @@ impl AttentionTangent {
         }
         out
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let (n, tokens_q, tokens_k) = (case.of(1..4), case.of(1..20), case.of(1..20));
+    // Heads of each variant's width, and of those that are not theirs.
+    let d = match case.of(0..6) {
+        0 => 8,
+        1 => 16,
+        2 => case.of(65..130),
+        3 => case.of(200..260),
+        4 => case.of(400..600),
+        _ => case.of(1..40),
+    };
+    let (heads, seed) = (case.of(1..4), case.word());
+    let op = AttentionTangent { n, tokens_q, tokens_k, heads, d, scale: 1.0 / (d as f32).sqrt() };
+    let (q, k) = (n * tokens_q * heads * d, n * tokens_k * heads * d);
+    let x: [Vec<f32>; 6] = std::array::from_fn(|i| data(seed ^ i as u64, if i % 3 == 0 { q } else { k }));
+    let mut arrays: Vec<Vec<u32>> = x.iter().map(|v| bits(v)).collect();
+    arrays.push(vec![0; q]);
+    case.run(&op.calls(&case.caps(), [0, 1, 2, 3, 4, 5], 6), &mut arrays)?;
+    compare(&arrays[6], &op.reference(std::array::from_fn(|i| x[i].as_slice())), TOLERANCE)
 }

@@ -1,6 +1,8 @@
 //! Convolution of any kernel size, stride and padding, and with it the linear
 //! layer (1 x 1), in both families.
 
+mod check;
+
 use super::activation::Activation;
 use super::{Call, Caps, Kernel, Needs, Reference, Variant};
 
@@ -35,6 +37,7 @@ macro_rules! tile {
 /// The tile family: GPUs. Named by pixels and output channels of a workgroup.
 pub static TILE: Kernel = Kernel {
     name: "conv_tile",
+    check: check::tile,
     source: include_str!("../../shaders/conv_tile.wgsl"),
     variants: &[
         tile!("128x64_vec4", width 4, lanes 16, 16, rm 2, rn 1),
@@ -82,6 +85,7 @@ macro_rules! stream {
 /// The stream family: processors that act as GPUs.
 pub static STREAM: Kernel = Kernel {
     name: "conv_stream",
+    check: check::stream,
     source: include_str!("../../shaders/conv_stream.wgsl"),
     variants: &[
         stream!("s8_i8_o8_32_image", in 8, out 8, ob 4, pb 4, s 8, image 1, silu 0),
@@ -112,6 +116,7 @@ pub static STREAM: Kernel = Kernel {
 /// The stream family for 3 x 3 with stride 1 that keeps the size.
 pub static STREAM3: Kernel = Kernel {
     name: "conv3_stream",
+    check: check::stream3,
     source: include_str!("../../shaders/conv3_stream.wgsl"),
     variants: &[
         stream!("s8_32_image", in 8, out 8, ob 4, pb 4, s 8, image 1, silu 0),
@@ -184,15 +189,14 @@ impl Conv {
     /// does not depend on `n`.
     pub fn choose(&self, caps: &Caps) -> (&'static Kernel, &'static Variant) {
         let silu = u32::from(self.silu);
+        if let Some(fastest) = caps.fastest(|| self.shape_key()).filter(|(k, v)| self.takes(k, v)) {
+            return fastest;
+        }
         if caps.stream {
             if let Some(v) = self.choose3(caps) {
                 return (&STREAM3, v);
             }
-            let fits = |v: &Variant| {
-                let whole = |c: usize, width| c.is_multiple_of(v.get(width) as usize);
-                let temb = whole(self.temb.0, "OUT") && whole(self.temb.1, "OUT");
-                whole(self.ci, "IN") && whole(self.co, "OUT") && temb && v.get("SILU") == silu
-            };
+            let fits = |v: &Variant| self.takes(&STREAM, v);
             // The most output channels at once that waste no lanes, and the large
             // tile only where an image fills it: loads are what costs.
             let channels = match self.co {
@@ -203,9 +207,9 @@ impl Conv {
             let image = |v: &Variant| (v.get("IMAGE") == 1) == caps.images;
             let best = |v: &Variant| fits(v) && (v.get("OB") * v.get("S")) as usize == channels;
             let small = |v: &Variant| fits(v) && v.get("OB") * v.get("S") <= 16 && v.get("IMAGE") == 0;
-            let pick = STREAM.pick(caps, |v| best(v) && image(v));
-            let pick = pick.or_else(|| STREAM.pick(caps, |v| small(v) && best(v)));
-            if let Some(v) = pick.or_else(|| STREAM.pick(caps, small)) {
+            let pick = STREAM.sound(caps, |v| best(v) && image(v));
+            let pick = pick.or_else(|| STREAM.sound(caps, |v| small(v) && best(v)));
+            if let Some(v) = pick.or_else(|| STREAM.sound(caps, small)) {
                 return (&STREAM, v);
             }
         }
@@ -216,26 +220,127 @@ impl Conv {
             257..=1024 => 64,
             _ => 128,
         };
-        let whole = [self.ci, self.co, self.temb.0, self.temb.1].iter().all(|c| c.is_multiple_of(4));
+        let whole = self.whole(4);
         let fits = |v: &Variant| {
             Self::tile(&TILE, v).1 == tile && (v.get("VEC4") == 1) == whole && v.get("SILU") == silu
         };
-        let v = TILE.pick(caps, fits).unwrap_or(&TILE.variants[4]);
+        // Another tile before one that is wrong here.
+        let v = TILE.sound(caps, fits).or_else(|| TILE.sound(caps, |v| self.takes(&TILE, v)));
+        let v = v.or_else(|| TILE.pick(caps, fits)).unwrap_or(&TILE.variants[4]);
         (&TILE, v)
     }
 
     /// The variant of [`STREAM3`], where it is one's case.
     fn choose3(&self, caps: &Caps) -> Option<&'static Variant> {
+        let channels = if self.co.is_multiple_of(32) { 32 } else { 16 };
+        STREAM3.sound(caps, |v| {
+            self.takes(&STREAM3, v)
+                && (v.get("IMAGE") == 1) == caps.images
+                && (v.get("OB") * v.get("S")) as usize == channels
+        })
+    }
+
+    /// Whether channels, and where those that are added lie, are whole vectors.
+    fn whole(&self, width: usize) -> bool {
+        [self.ci, self.co, self.temb.0, self.temb.1].iter().all(|c| c.is_multiple_of(width))
+    }
+
+    /// Whether a variant computes this shape, fast or not.
+    pub fn takes(&self, kernel: &Kernel, v: &Variant) -> bool {
+        let silu = v.get("SILU") == u32::from(self.silu);
+        if kernel.name == TILE.name {
+            return silu && (v.get("VEC4") == 0 || self.whole(4));
+        }
+        let whole = |c: usize, width| c.is_multiple_of(v.get(width) as usize);
+        let fits = whole(self.ci, "IN")
+            && whole(self.co, "OUT")
+            && whole(self.temb.0, "OUT")
+            && whole(self.temb.1, "OUT");
         let same = (self.oh, self.ow) == (self.h << self.up, self.w << self.up);
         let three = (self.kh, self.kw, self.stride, self.pad_top, self.pad_left) == (3, 3, 1, 1, 1);
-        let whole = [self.ci, self.co, self.temb.0, self.temb.1].iter().all(|c| c.is_multiple_of(8));
-        if !same || !three || !whole || self.silu {
+        match kernel.name {
+            name if name == STREAM.name => silu && fits,
+            name if name == STREAM3.name => silu && fits && same && three,
+            _ => false,
+        }
+    }
+
+    /// Every variant of the adapter's families that takes this shape and is not wrong here.
+    pub fn candidates(&self, caps: &Caps) -> Vec<(&'static Kernel, &'static Variant)> {
+        let of = |k: &'static Kernel| {
+            let sound = move |v: &&Variant| caps.meets(v.needs) && self.takes(k, v) && !caps.bans(k, v);
+            k.variants.iter().filter(sound).map(move |v| (k, v))
+        };
+        let mut found: Vec<_> = Vec::new();
+        if caps.stream {
+            found.extend(of(&STREAM3).chain(of(&STREAM)));
+        }
+        if found.is_empty() {
+            found.extend(of(&TILE));
+        }
+        found
+    }
+
+    /// The shape of one image in words: what a choice of variants may depend on. The batch
+    /// is not in it; of where channels that are added lie, only the alignment is.
+    pub fn shape_key(&self) -> String {
+        let whole = |w: &usize| self.temb.0.is_multiple_of(*w) && self.temb.1.is_multiple_of(*w);
+        let aligned = [8, 4].into_iter().find(whole).unwrap_or(1);
+        let up =
+            if self.up > 0 { format!(", upsampled {}x", 1u64 << self.up.min(63)) } else { String::new() };
+        format!(
+            "conv {}x{}x{} to {}x{}x{}, {}x{}, stride {}, pad {} {}{up}{}{}",
+            self.h,
+            self.w,
+            self.ci,
+            self.oh,
+            self.ow,
+            self.co,
+            self.kh,
+            self.kw,
+            self.stride,
+            self.pad_top,
+            self.pad_left,
+            if self.silu { ", silu" } else { "" },
+            if aligned < 8 { format!(", aligned to {aligned}") } else { String::new() },
+        )
+    }
+
+    /// The shape that a call was made for, and whether a time embedding and a residual are
+    /// added; `None` for a call of another family.
+    pub fn of_call<B>(call: &Call<B>) -> Option<(Conv, (bool, bool))> {
+        if ![TILE.name, STREAM.name, STREAM3.name].contains(&call.kernel.name) {
             return None;
         }
-        let channels = if self.co.is_multiple_of(32) { 32 } else { 16 };
-        STREAM3.pick(caps, |v| {
-            (v.get("IMAGE") == 1) == caps.images && (v.get("OB") * v.get("S")) as usize == channels
-        })
+        let value = |name| call.params.iter().find(|(n, _)| *n == name).map(|p| p.1);
+        let get = |name| match value(name) {
+            Some(super::Value::U32(v)) => Some(v as usize),
+            _ => None,
+        };
+        // What STREAM3 does not ask is the same for all that it is for.
+        let conv = Conv {
+            n: get("n")?,
+            h: get("h")?,
+            w: get("w")?,
+            ci: get("ci")?,
+            oh: get("oh")?,
+            ow: get("ow")?,
+            co: get("co")?,
+            kh: get("kh").unwrap_or(3),
+            kw: get("kw").unwrap_or(3),
+            stride: get("stride").unwrap_or(1),
+            pad_top: get("pad_top").unwrap_or(1),
+            pad_left: get("pad_left").unwrap_or(1),
+            up: get("up")?,
+            temb: (get("temb_stride")?, get("temb_at")?),
+            silu: call.variant.get("SILU") == 1,
+            scale: match value("scale") {
+                Some(super::Value::F32(v)) => v,
+                _ => return None,
+            },
+        };
+        let flags = get("flags")?;
+        Some((conv, (flags & 1 == 1, flags & 2 == 2)))
     }
 
     /// Output channels and pixels of a workgroup.

@@ -1,12 +1,14 @@
 //! Depthwise convolution, with an activation at its end.
 
 use super::activation::Activation;
+use super::check::{bits, compare, data, Case, TOLERANCE};
 use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant};
 use crate::shape::Shape;
 
 /// `depthwise.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "depthwise",
+    check,
     source: include_str!("../../shaders/depthwise.wgsl"),
     variants: &[
         variant("vec4_identity", &[("VEC4", 1), ("IDENTITY", 1)]),
@@ -67,7 +69,7 @@ impl Depthwise {
     ) -> Vec<Call<B>> {
         debug_assert!(self.supported());
         let Some(out) = self.out(from) else { return Vec::new() };
-        let (vec4, width) = if from.c.is_multiple_of(4) { (1, 4) } else { (0, 1) };
+        let (vec4, width) = if KERNEL.vectors(caps, from.c.is_multiple_of(4)) { (1, 4) } else { (0, 1) };
         let variant = KERNEL.pick(caps, |v| v.get("VEC4") == vec4 && v.get(self.activation.define()) == 1);
         let total = n * out.len() / width;
         let params = vec![
@@ -108,4 +110,18 @@ impl Depthwise {
         }
         result
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let (n, h, w, seed) = (case.of(1..4), case.of(1..12), case.of(1..12), case.word());
+    let c = case.of(1..6) * if case.coin() { 4 } else { 1 };
+    let (kh, kw, stride) = (case.of(1..6), case.of(1..6), case.of(1..4));
+    let padding = std::array::from_fn(|_| case.of(0..4));
+    let activation = if case.coin() { Activation::Silu } else { Activation::Identity };
+    let (from, op) = (Shape::new(h, w, c), Depthwise { kh, kw, stride, padding, activation });
+    let Some(out) = op.out(from) else { return Ok(()) };
+    let (x, weight, bias) = (data(seed, n * from.len()), data(seed ^ 1, c * kh * kw), data(seed ^ 2, c));
+    let mut arrays = vec![bits(&x), bits(&op.pack(&weight)), bits(&bias), vec![0; n * out.len()]];
+    case.run(&op.calls(&case.caps(), (n, from), (0, 1, 2), 3), &mut arrays)?;
+    compare(&arrays[3], &op.reference(n, from, &x, &weight, &bias), TOLERANCE)
 }

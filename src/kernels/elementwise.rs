@@ -1,11 +1,13 @@
 //! Sums, scalings and activations of tensors of a network.
 
 use super::activation::Activation;
+use super::check::{bits, compare, data, Case, TOLERANCE};
 use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant};
 
 /// `elementwise.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "elementwise",
+    check,
     source: include_str!("../../shaders/elementwise.wgsl"),
     variants: &[
         variant("vec4_identity", &[("VEC4", 1), ("IDENTITY", 1)]),
@@ -154,7 +156,7 @@ impl Elementwise {
         };
         // Where channels do not matter, the whole image is the row.
         let row = if stride == 0 { len } else { self.c };
-        let vec4 = row % 4 == 0 && stride % 4 == 0 && at % 4 == 0;
+        let vec4 = KERNEL.vectors(caps, row % 4 == 0 && stride % 4 == 0 && at % 4 == 0);
         let width = if vec4 { 4 } else { 1 };
         let variant = KERNEL.pick(caps, |v| {
             let same = |d: &str| v.get(d) == u32::from(d == define);
@@ -209,4 +211,35 @@ impl Elementwise {
         }
         out
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let unit = if case.coin() { 4 } else { 1 };
+    let (n, pixels, seed) = (case.of(1..4), case.of(1..20), case.word());
+    let (c, at) = (unit * case.of(1..12), unit * case.of(0..3));
+    let (act, kind) = (case.of(0..9), case.of(0..10));
+    let channels = 2 * c + at + unit * case.of(0..3);
+    let (second, b_len) = match kind {
+        0..=2 => (Second::None, 1),
+        3..=4 => (Second::Same, n * pixels * c),
+        5..=6 => (Second::Vector { channels, at }, n * channels),
+        7 => (Second::Image, n),
+        8 => (Second::Over, n),
+        _ => (Second::ScaleShift { channels, at }, n * channels),
+    };
+    let activation = match kind {
+        7 | 8 => Activation::Identity,
+        9 if act < 4 => Activation::Identity,
+        9 => Activation::Silu,
+        _ => Activation::ALL[act],
+    };
+    let op = Elementwise { n, pixels, c, ca: 0.7, cb: -1.3, d: 0.25, second, activation };
+    let (mut a, mut b) = (data(seed, n * pixels * c), data(seed ^ 1, b_len));
+    a[0] *= 100.0;
+    if kind == 8 {
+        b.iter_mut().for_each(|v| *v = v.abs() + 0.1);
+    }
+    let mut arrays = vec![bits(&a), bits(&b), vec![0; a.len()]];
+    case.run(&op.calls(&case.caps(), 0, Some(1), 2), &mut arrays)?;
+    compare(&arrays[2], &op.reference(&a, &b), TOLERANCE)
 }

@@ -1,18 +1,24 @@
 //! Embeddings: of a number by sines and cosines, of a class by a table.
 
+use super::check::{bits, compare, data, same, Case};
 use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant, WIDTHS};
 use std::f64::consts::TAU;
 
 /// `time_embed.wgsl`.
 pub static TIME: Kernel = Kernel {
     name: "time_embed",
+    check: check_time,
     source: include_str!("../../shaders/time_embed.wgsl"),
     variants: &[Variant { name: "only", defines: &[], needs: Needs::NONE }],
 };
 
 /// `embed.wgsl`.
-pub static ROWS: Kernel =
-    Kernel { name: "embed", source: include_str!("../../shaders/embed.wgsl"), variants: WIDTHS };
+pub static ROWS: Kernel = Kernel {
+    name: "embed",
+    check: check_rows,
+    source: include_str!("../../shaders/embed.wgsl"),
+    variants: WIDTHS,
+};
 
 /// `[sin(2 pi f t), cos(2 pi f t)]` for the frequencies of a table, in turns per
 /// unit of `t`; an odd `dim` ends in a zero.
@@ -99,7 +105,7 @@ impl Embed {
     /// `label` is a whole number per image, as f32 (beyond the table: its nearest row), `table` is
     /// `[rows, c]`, `dst` `[n, c]`.
     pub fn calls<B: Clone>(&self, caps: &Caps, label: B, table: B, dst: B) -> Vec<Call<B>> {
-        let (vec4, width) = if self.c.is_multiple_of(4) { (1, 4) } else { (0, 1) };
+        let (vec4, width) = if ROWS.vectors(caps, self.c.is_multiple_of(4)) { (1, 4) } else { (0, 1) };
         let total = self.n * self.c / width;
         let params =
             vec![("total", total.into()), ("c", (self.c / width).into()), ("rows", self.rows.into())];
@@ -112,4 +118,35 @@ impl Embed {
         let row = |l: &f32| &table[(*l as usize).min(self.rows - 1) * self.c..][..self.c];
         label.iter().flat_map(row).copied().collect()
     }
+}
+
+fn check_time(case: &mut Case<'_>) -> Result<(), String> {
+    let (n, dim, cos_first) = (case.of(1..5), case.of(2..70), case.coin());
+    let (kind, shift, seed) = (case.of(0..3), case.of(0..2), case.word());
+    let op = TimeEmbed { n, dim, cos_first, log: kind == 2 };
+    let turns: Vec<f64> = match kind {
+        0 if dim / 2 > shift => positional(dim / 2, shift as f64, 1.0, 10000.0),
+        _ => data(seed ^ 1, dim / 2).iter().map(|v| 16.0 * f64::from(v.clamp(-1.0, 1.0))).collect(),
+    };
+    let time = |v: &f32| match kind {
+        0 => 999.0 - v * 300.0,
+        1 => v.clamp(-1.0, 1.0) * 20.0, // 16 x 20 x 2 pi = 2000 rad
+        _ => (v * 3.0).exp(),
+    };
+    let times: Vec<f32> = data(seed, n).iter().map(time).collect();
+    let mut arrays = vec![bits(&times), bits(&frequency_table(&turns)), vec![0; n * dim]];
+    case.run(&op.calls(&case.caps(), 0, 1, 2), &mut arrays)?;
+    compare(&arrays[2], &op.reference(&times, &turns), 1e-6)
+}
+
+fn check_rows(case: &mut Case<'_>) -> Result<(), String> {
+    let (n, rows, seed) = (case.of(1..9), case.of(1..12), case.word());
+    let op = Embed { n, rows, c: case.of(1..20) * if case.coin() { 4 } else { 1 } };
+    let table = data(seed, rows * op.c);
+    // One is far out of range.
+    let label = |i: u32| if i == 3 { 1e30 } else { ((seed as u32 >> i) % 14) as f32 };
+    let labels: Vec<f32> = (0..n as u32).map(label).collect();
+    let mut arrays = vec![bits(&labels), bits(&table), vec![0; n * op.c]];
+    case.run(&op.calls(&case.caps(), 0, 1, 2), &mut arrays)?;
+    same(&arrays[2], &bits(&op.reference(&labels, &table)))
 }

@@ -1,11 +1,12 @@
 //! `upfirdn2d` with a separable filter, for networks that resample by FIR.
 
+use super::check::{bits, compare, data, Case, TOLERANCE};
 use super::{div_up, Call, Caps, Kernel, Reference, WIDTHS};
 use crate::shape::Shape;
 
 /// `fir.wgsl`.
 pub static KERNEL: Kernel =
-    Kernel { name: "fir", source: include_str!("../../shaders/fir.wgsl"), variants: WIDTHS };
+    Kernel { name: "fir", check, source: include_str!("../../shaders/fir.wgsl"), variants: WIDTHS };
 
 /// Up by zeros, padding, the filter, down by leaving out; the same in both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ impl Fir {
         dst: B,
     ) -> Vec<Call<B>> {
         let out = self.out(from);
-        let (vec4, width) = if from.c.is_multiple_of(4) { (1, 4) } else { (0, 1) };
+        let (vec4, width) = if KERNEL.vectors(caps, from.c.is_multiple_of(4)) { (1, 4) } else { (0, 1) };
         let variant = KERNEL.pick(caps, |v| v.get("VEC4") == vec4);
         let total = n * out.len() / width;
         let params = vec![
@@ -99,4 +100,16 @@ impl Fir {
         }
         out
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let (n, h, w, seed) = (case.of(1..4), case.of(1..12), case.of(1..12), case.word());
+    let from = Shape::new(h, w, case.of(1..6) * if case.coin() { 4 } else { 1 });
+    let (up, down, taps) = (case.of(1..4), case.of(1..4), case.of(1..17));
+    let [pad0, pad1] = std::array::from_fn(|_| case.of(0..7) as isize - 2);
+    let op = Fir { up, down, pad0, pad1, taps };
+    let (x, table) = (data(seed, n * from.len()), Fir::table(&data(seed ^ 1, taps)));
+    let mut arrays = vec![bits(&x), bits(&table), vec![0; n * op.out(from).len()]];
+    case.run(&op.calls(&case.caps(), n, from, 0, 1, 2), &mut arrays)?;
+    compare(&arrays[2], &op.reference(n, from, &x, &table), TOLERANCE)
 }

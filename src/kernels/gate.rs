@@ -6,11 +6,13 @@
 //! else. No kernel pays for it with a binding or a test, and no dispatch is indirect
 //! (wgpu checks indirect arguments with a dispatch of its own for each).
 
+use super::check::{bits, same, Case};
 use super::{Call, Caps, Kernel, Needs, Variant};
 
 /// `gate.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "gate",
+    check,
     source: include_str!("../../shaders/gate.wgsl"),
     variants: &[Variant { name: "only", defines: &[], needs: Needs::NONE }],
 };
@@ -89,4 +91,25 @@ impl Gate {
             }
         }
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let (n, left, shut) = (case.of(1..200), case.of(0..3), case.of(0..2) as u32);
+    let (count, seed) = (case.of(0..130), case.word());
+    let mode = [Mode::Pass, Mode::Again, Mode::Enter, Mode::Leave][case.of(0..4)];
+    let op = Gate { n, slot: 1, places: count, mode };
+    let mut slots = vec![1.0f32; 3 * n];
+    for i in 0..left {
+        slots[n + (seed as usize % n + 7 * i) % n] = if i == 0 { 0.0 } else { -0.0 };
+    }
+    let mut status = vec![shut, (seed % 900) as u32];
+    let places: Vec<u32> = (0..count as u32).flat_map(|i| [3 * i + 1, i % 7]).collect();
+    let mut parameters: Vec<u32> = (0..3 * count as u32 + 2).map(|i| 1000 + i).collect();
+    let mut arrays =
+        vec![bits(&slots), status.clone(), [places.clone(), vec![9, 9]].concat(), parameters.clone()];
+    case.run(&op.calls(&case.caps(), 0, 1, 2, 3), &mut arrays)?;
+    op.reference(&slots, &mut status, &places, &mut parameters);
+    same(&arrays[1], &status)?;
+    same(&arrays[3], &parameters)?;
+    same(&arrays[0], &bits(&slots))
 }

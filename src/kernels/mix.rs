@@ -1,10 +1,12 @@
 //! Linear combinations of registers, the work-horse of samplers.
 
+use super::check::{bits, compare, data, floats, Case, TOLERANCE};
 use super::{div_up, Call, Caps, Kernel, Needs, Numbers, Reference, Variant};
 
 /// `mix.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "mix",
+    check,
     source: include_str!("../../shaders/mix.wgsl"),
     variants: &[
         variant("vec4_1", &[("VEC4", 1), ("K", 1), ("STRIDED", 0), ("SLOTS", 0)]),
@@ -100,6 +102,7 @@ impl Mix {
         let whole = if dense { self.pixels * self.c } else { self.c };
         let vec4 =
             whole % 4 == 0 && (dense || self.terms.iter().all(|t| t.channels % 4 == 0 && t.from % 4 == 0));
+        let vec4 = KERNEL.vectors(caps, vec4);
         let width = if vec4 { 4 } else { 1 };
         let variant = KERNEL.pick(caps, |v| {
             v.get("VEC4") == u32::from(vec4)
@@ -154,4 +157,42 @@ impl Mix {
         }
         out
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let (n, pixels, seed) = (case.of(1..5), case.of(1..40), case.word());
+    let c = case.of(1..12) * if case.coin() { 4 } else { 1 };
+    let unit = if c.is_multiple_of(4) && case.of(0..8) > 0 { 4 } else { 1 };
+    let dense = case.of(0..4);
+    let mut term = |_| {
+        let (from, rest) = (unit * case.of(0..3), unit * case.of(0..3));
+        let slot = case.coin().then_some(case.of(0..3) as u32);
+        match dense {
+            0 | 1 => Term { channels: c + from + rest, from, slot },
+            2 => Term { channels: c, from: 0, slot },
+            _ => Term { channels: c, from: 0, slot: None },
+        }
+    };
+    let terms: Vec<Term> = (0..1 + seed as usize % 4).map(&mut term).collect();
+    let op = Mix { n, pixels, c, terms, accumulate: case.coin(), clamp: case.coin() };
+    let k = op.terms.len();
+    let mut arrays = vec![
+        bits(&data(seed ^ 1, n * pixels * c)),
+        vec![3],
+        bits(&data(seed ^ 2, 4 * 9)),
+        bits(&data(seed ^ 3, 3 * n)),
+    ];
+    let (lo, hi) = (-1.5f32, 0.75f32);
+    arrays[2][3 * 9 + 1 + k + 1] = lo.to_bits();
+    arrays[2][3 * 9 + 1 + k + 2] = hi.to_bits();
+    let row = floats(&arrays[2][28..]);
+    let source = |(i, t): (usize, &Term)| data(seed ^ (9 + i as u64), n * pixels * t.channels);
+    let srcs: Vec<Vec<f32>> = op.terms.iter().enumerate().map(source).collect();
+    let refs: Vec<&[f32]> = srcs.iter().map(Vec::as_slice).collect();
+    let want = op.reference(&row, &refs, &floats(&arrays[3]), &floats(&arrays[0]));
+    arrays.extend(srcs.iter().map(|s| bits(s)));
+    let names: Vec<usize> = (4..4 + k).collect();
+    let numbers = Numbers { counter: 1, table: 2, stride: 9, offset: 1 };
+    case.run(&op.calls(&case.caps(), &names, 0, &numbers, Some(3)), &mut arrays)?;
+    compare(&arrays[0], &want, TOLERANCE)
 }

@@ -1,10 +1,12 @@
 //! What a perfect network would say of a mixture of Gaussians in the plane.
 
+use super::check::{bits, compare, data, Case, TOLERANCE};
 use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant};
 
 /// `mixture.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "mixture",
+    check,
     source: include_str!("../../shaders/mixture.wgsl"),
     variants: &[
         Variant { name: "vp", defines: &[("PRESERVING", 1)], needs: Needs::NONE },
@@ -258,6 +260,42 @@ impl Mixture {
         }
         out
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let (n, points, k, seed) = (case.of(1..4), case.of(1..600), case.of(1..60), case.word());
+    let (std, when) = (case.real(0.01, 0.5), case.real(0.0, 1.0));
+    // From the image, where the network is told least, to noise alone.
+    let told = |i: usize| when + (1.0 - when) * i as f64 / n as f64;
+    let form = match case.of(0..4) {
+        0 => Form::Vp { beta_min: 0.1, beta_max: 20.0 },
+        1 => Form::SubVp { beta_min: 0.1, beta_max: 20.0 },
+        2 => Form::Ve,
+        _ => Form::Edm { data: 0.5 },
+    };
+    let scaled = |u: f64| match form {
+        Form::Vp { .. } | Form::SubVp { .. } => 999.0 * u,
+        Form::Ve => 0.01 * 1000f64.powf(u),
+        Form::Edm { .. } => 0.25 * (0.002 * 40_000f64.powf(u)).ln(),
+    };
+    let times: Vec<f32> = (0..n).map(|i| scaled(told(i)) as f32).collect();
+    let op = Mixture { n, points, k, variance: std * std, form };
+    let components = data(seed, 3 * k);
+    // Where the points are at such times: the noise times its factor, and something of the image.
+    let noise = data(seed ^ 1, 2 * n * points);
+    let at = |(i, z): (usize, &f32)| {
+        let (a, s) = form.factors(f64::from(times[i / (2 * points)]));
+        let by = if matches!(form, Form::Edm { .. }) { s.hypot(0.5) } else { 1.0 };
+        ((a * f64::from(components[i % 2]) + s * f64::from(*z)) / by) as f32
+    };
+    let x: Vec<f32> = noise.iter().enumerate().map(at).collect();
+    let along = data(seed ^ 2, x.len());
+    let mut arrays =
+        vec![bits(&x), bits(&times), bits(&Mixture::pack(&components)), vec![0; x.len()], bits(&along)];
+    case.run(&op.calls(&case.caps(), [0, 1, 2], 3), &mut arrays)?;
+    compare(&arrays[3], &op.reference(&x, &times, &components), TOLERANCE)?;
+    case.run(&op.calls_tangent(&case.caps(), [0, 1, 2], 4, 3), &mut arrays)?;
+    compare(&arrays[3], &op.reference_tangent(&x, &times, &components, &along), TOLERANCE)
 }
 
 #[cfg(test)]

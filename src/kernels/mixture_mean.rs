@@ -1,10 +1,12 @@
 //! From the parameters of a mixture of logistics to its mean.
 
+use super::check::{bits, compare, data, Case, TOLERANCE};
 use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant};
 
 /// `mixture_mean.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "mixture_mean",
+    check,
     source: include_str!("../../shaders/mixture_mean.wgsl"),
     variants: &[Variant { name: "only", defines: &[], needs: Needs::NONE }],
 };
@@ -54,4 +56,13 @@ impl MixtureMean {
         }
         out
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let (pixels, k, seed) = (case.of(1..150), case.of(1..12), case.word());
+    let op = MixtureMean { pixels, k };
+    let x = data(seed, pixels * 10 * k);
+    let mut arrays = vec![bits(&x), vec![0; pixels * 3]];
+    case.run(&op.calls(&case.caps(), 0, 1), &mut arrays)?;
+    compare(&arrays[1], &op.reference(&x), TOLERANCE)
 }

@@ -12,6 +12,8 @@ pub mod activation;
 pub mod advance;
 pub mod attention;
 pub mod attention_tangent;
+pub mod check;
+pub mod choices;
 pub mod conv;
 pub mod copy_channels;
 pub mod depthwise;
@@ -29,6 +31,7 @@ mod noise_table;
 pub mod norm;
 pub mod norm_tangent;
 pub mod pack;
+pub mod peak;
 pub mod pixel_norm;
 pub mod pointwise;
 pub mod product;
@@ -41,6 +44,7 @@ pub mod select;
 mod set_hash;
 pub mod template;
 
+pub use choices::Choices;
 pub use set_hash::set_hash;
 
 /// A kernel family: one WGSL text and the variants made of it.
@@ -52,6 +56,8 @@ pub struct Kernel {
     pub source: &'static str,
     /// What can be made of the text.
     pub variants: &'static [Variant],
+    /// Compares a random case with the twin, on any device.
+    pub check: check::Check,
 }
 
 /// One way to compile a kernel.
@@ -92,11 +98,13 @@ pub struct Caps {
     /// cannot insert into a vector at a place known at run time (AVX-512 can), so
     /// that its driver's loads from buffers go through memory, lane by lane.
     pub images: bool,
+    /// What was learnt of the driver, where it was asked.
+    pub choices: Option<&'static Choices>,
 }
 
 impl Caps {
     /// Core limits, no features, a GPU.
-    pub const CORE: Caps = Caps { subgroup: None, int64: false, stream: false, images: false };
+    pub const CORE: Caps = Caps { subgroup: None, int64: false, stream: false, images: false, choices: None };
 
     /// Whether a variant may run.
     pub fn meets(&self, needs: Needs) -> bool {
@@ -214,8 +222,12 @@ impl Kernel {
     /// The first variant in the table that `caps` meets and `want` accepts.
     /// Tables are written best first and end with a variant that needs nothing,
     /// so callers whose `want` accepts that one always find a variant.
-    pub fn pick(&self, caps: &Caps, want: impl Fn(&Variant) -> bool) -> Option<&'static Variant> {
-        self.variants.iter().find(|v| caps.meets(v.needs) && want(v))
+    ///
+    /// A variant that is known to be wrong here is passed over, unless all that fit are:
+    /// a picture with a warning is better than none ([`Kernel::sound`] gives none).
+    pub fn pick(&'static self, caps: &Caps, want: impl Fn(&Variant) -> bool) -> Option<&'static Variant> {
+        let fits = |v: &&Variant| caps.meets(v.needs) && want(v);
+        self.sound(caps, &want).or_else(|| self.variants.iter().find(fits))
     }
 
     /// A variant by name.
@@ -269,6 +281,8 @@ pub static ALL: &[&Kernel] = &[
     &norm_tangent::KERNEL,
     &pack::COUNT_BAD,
     &pack::KERNEL,
+    &peak::ARITHMETIC,
+    &peak::COPY,
     &pixel_norm::KERNEL,
     &pointwise::KERNEL,
     &product::KERNEL,

@@ -21,12 +21,14 @@
 //!
 //! The variance is 1 within 4e-10: sampling error hides that below 1e18 draws.
 
+use super::check::{same, Case};
 use super::noise_table::TABLE;
 use super::{div_up, Call, Caps, Kernel, Needs, Numbers, Variant};
 
 /// `noise.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "noise",
+    check,
     source: include_str!("../../shaders/noise.wgsl"),
     variants: &[
         Variant { name: "vec4", defines: &[("VEC4", 1), ("TABLED", 0)], needs: Needs::NONE },
@@ -71,7 +73,7 @@ impl Noise {
     }
 
     fn build<B: Clone>(&self, caps: &Caps, table: B, dst: B, numbers: Option<&Numbers<B>>) -> Vec<Call<B>> {
-        let vec4 = u32::from(self.len.is_multiple_of(4));
+        let vec4 = u32::from(KERNEL.vectors(caps, self.len.is_multiple_of(4)));
         let tabled = u32::from(numbers.is_some());
         let variant = KERNEL.pick(caps, |v| v.get("VEC4") == vec4 && v.get("TABLED") == tabled);
         let blocks = div_up(self.len, 4);
@@ -172,4 +174,31 @@ pub fn quantile(w: u32) -> u32 {
     let times = |a: u32| ((u64::from(a) * u64::from(f)) >> 32) as u32;
     let slope = row[1] + times(row[2] + times(row[3]));
     row[0] + ((times(slope) + 32) >> 6)
+}
+
+/// Bit for bit, near the ends of 64 bits too.
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let mut word = || match case.of(0..5) {
+        0 => case.word() % 4,
+        1 => u64::MAX - case.word() % 4,
+        2 => u64::from(u32::MAX),
+        3 => 1 << 32,
+        _ => case.word(),
+    };
+    let (first, seed) = (word(), word());
+    let (draw, other) = (case.word() as u32, case.word() as u32);
+    let len = case.of(0..150) * if case.coin() { 4 } else { 1 };
+    let op = Noise { n: case.of(1..5), len, first, seed, draw };
+    let want: Vec<u32> = op.reference().iter().map(|x| x.to_bits()).collect();
+    let mut arrays = vec![table_words(), vec![7; op.n * op.len]];
+    case.run(&op.calls(&case.caps(), 0, 1), &mut arrays)?;
+    same(&arrays[1], &want)?;
+    // Row 2 of a table with 3 words a row, word 1; the parameter is added.
+    let numbers = Numbers { counter: 2, table: 3, stride: 3, offset: 1 };
+    let tabled = Noise { draw: other, ..op };
+    let counter = vec![2, first as u32, (first >> 32) as u32, seed as u32, (seed >> 32) as u32];
+    let mut arrays = vec![table_words(), vec![7; op.n * op.len], counter, vec![0; 9]];
+    arrays[3][7] = draw.wrapping_sub(other);
+    case.run(&tabled.calls_tabled(&case.caps(), 0, 1, &numbers), &mut arrays)?;
+    same(&arrays[1], &want)
 }

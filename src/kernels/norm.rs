@@ -4,15 +4,21 @@
 //! an image and the family alone, so an image's bits do not depend on its batch.
 
 use super::activation::Activation;
+use super::check::{bits, compare, data, Case, TOLERANCE};
 use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant, WIDTHS};
 
 /// `norm_stats.wgsl`.
-pub static STATS: Kernel =
-    Kernel { name: "norm_stats", source: include_str!("../../shaders/norm_stats.wgsl"), variants: WIDTHS };
+pub static STATS: Kernel = Kernel {
+    name: "norm_stats",
+    check,
+    source: include_str!("../../shaders/norm_stats.wgsl"),
+    variants: WIDTHS,
+};
 
 /// `norm_finish.wgsl`.
 pub static FINISH: Kernel = Kernel {
     name: "norm_finish",
+    check,
     source: include_str!("../../shaders/norm_finish.wgsl"),
     variants: &[
         variant("tree", &[("TREE", 1), ("EMB", 0)]),
@@ -25,6 +31,7 @@ pub static FINISH: Kernel = Kernel {
 /// `norm_apply.wgsl`.
 pub static APPLY: Kernel = Kernel {
     name: "norm_apply",
+    check,
     source: include_str!("../../shaders/norm_apply.wgsl"),
     variants: &[
         variant("vec4_identity", &[("VEC4", 1), ("IDENTITY", 1)]),
@@ -98,11 +105,10 @@ impl GroupNorm {
         self.n * 2 * self.c
     }
 
-    fn width<B>(xs: &[(B, usize)]) -> (u32, usize) {
-        if xs.iter().all(|x| x.1.is_multiple_of(4)) {
-            (1, 4)
-        } else {
-            (0, 1)
+    fn width<B>(kernel: &Kernel, caps: &Caps, xs: &[(B, usize)]) -> (u32, usize) {
+        match kernel.vectors(caps, xs.iter().all(|x| x.1.is_multiple_of(4))) {
+            true => (1, 4),
+            false => (0, 1),
         }
     }
 
@@ -120,7 +126,7 @@ impl GroupNorm {
         part: B,
         coef: B,
     ) -> Vec<Call<B>> {
-        let (vec4, width) = Self::width(xs);
+        let (vec4, width) = Self::width(&STATS, caps, xs);
         let chunk = self.chunk(caps);
         let chunks = div_up(self.pixels, chunk);
         let mut calls = Vec::new();
@@ -170,7 +176,7 @@ impl GroupNorm {
 
     /// From `xs` (as for the statistics) and `coef` to `dst`.
     pub fn apply<B: Clone>(&self, caps: &Caps, xs: &[(B, usize)], coef: B, dst: B) -> Vec<Call<B>> {
-        let (vec4, width) = Self::width(xs);
+        let (vec4, width) = Self::width(&APPLY, caps, xs);
         let blocks = div_up(self.pixels, 8);
         let mut calls = Vec::new();
         let mut at = 0;
@@ -240,4 +246,50 @@ impl GroupNorm {
         }
         (coef, out)
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let unit = if case.coin() { 4 } else { 1 };
+    let (n, pixels, groups, seed) = (case.of(1..4), 3 * case.of(1..90), case.of(1..7), case.word());
+    let size = unit * case.of(1..7);
+    let (c, activation) = (groups * size, Activation::ALL[case.of(0..9)]);
+    let op = GroupNorm { n, pixels, c, groups, eps: 1e-5, activation };
+    let mut x = data(seed, n * pixels * c);
+    let far = case.of(0..4) == 0;
+    if far {
+        x.iter_mut().for_each(|v| *v += 300.0); // far from zero
+    }
+    let (gamma, beta) = (data(seed ^ 1, c), data(seed ^ 2, c));
+    let (channels, at) = (2 * c + 3, case.of(0..3));
+    let e = data(seed ^ 3, n * channels);
+    let caps = case.caps();
+    let mut arrays = vec![
+        bits(&x),
+        bits(&gamma),
+        bits(&beta),
+        bits(&e),
+        vec![0; op.part_len(&caps)],
+        vec![0; op.coef_len()],
+        vec![0; x.len()],
+    ];
+    let embedding = (at > 0).then_some(Embedding { tensor: 3, channels, at });
+    // Now and then the tensor is two, channels after channels.
+    let first = if case.of(0..3) == 0 { c / 2 / unit * unit } else { 0 };
+    let mut xs = vec![(0, c)];
+    if first > 0 {
+        let part = |from: usize, to: usize| -> Vec<f32> {
+            x.chunks_exact(c).flat_map(|pixel| &pixel[from..to]).copied().collect()
+        };
+        arrays.extend([bits(&part(0, first)), bits(&part(first, c))]);
+        xs = vec![(7, first), (8, c - first)];
+    }
+    let mut calls = op.statistics(&caps, &xs, 1, 2, embedding, 4, 5);
+    calls.extend(op.apply(&caps, &xs, 5, 6));
+    case.run(&calls, &mut arrays)?;
+    let embedding = (at > 0).then_some(Embedding { tensor: &e[..], channels, at });
+    let (coef, y) = op.reference(&x, &gamma, &beta, embedding);
+    // Rounding of x itself bounds the variance where x is far from zero.
+    let tolerance = if far || pixels * size < 8 { 1e-3 } else { TOLERANCE };
+    compare(&arrays[5], &coef, tolerance)?;
+    compare(&arrays[6], &y, tolerance)
 }

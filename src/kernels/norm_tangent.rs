@@ -1,10 +1,12 @@
 //! The tangent of a group norm, for derivatives in forward mode.
 
+use super::check::{bits, compare, data, Case, TOLERANCE};
 use super::{Call, Caps, Kernel, Needs, Reference, Variant};
 
 /// `norm_tangent.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "norm_tangent",
+    check,
     source: include_str!("../../shaders/norm_tangent.wgsl"),
     variants: &[Variant { name: "plain", defines: &[], needs: Needs::NONE }],
 };
@@ -62,4 +64,15 @@ impl NormTangent {
         }
         out
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let pixels = if case.coin() { case.of(1..70) } else { case.of(900..1100) };
+    let (n, groups, width, seed) = (case.of(1..4), case.of(1..34), case.of(1..9), case.word());
+    let op = NormTangent { n, pixels, c: groups * width, groups, eps: 1e-5 };
+    let len = n * pixels * op.c;
+    let (x, dx, gamma) = (data(seed, len), data(seed ^ 1, len), data(seed ^ 2, op.c));
+    let mut arrays = vec![bits(&x), bits(&dx), bits(&gamma), vec![0; len]];
+    case.run(&op.calls(&case.caps(), 0, 1, 2, 3), &mut arrays)?;
+    compare(&arrays[3], &op.reference(&x, &dx, &gamma), TOLERANCE)
 }

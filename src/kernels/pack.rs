@@ -1,14 +1,15 @@
 //! Pixels as bytes, and the count of numbers that are none.
 
+use super::check::{bits, data, same, Case};
 use super::{div_up, Call, Caps, Kernel, Needs, Variant};
 
 /// `pack.wgsl`.
 pub static KERNEL: Kernel =
-    Kernel { name: "pack", source: include_str!("../../shaders/pack.wgsl"), variants: ONLY };
+    Kernel { name: "pack", check, source: include_str!("../../shaders/pack.wgsl"), variants: ONLY };
 
 /// `count_bad.wgsl`.
 pub static COUNT_BAD: Kernel =
-    Kernel { name: "count_bad", source: include_str!("../../shaders/count_bad.wgsl"), variants: ONLY };
+    Kernel { name: "count_bad", check, source: include_str!("../../shaders/count_bad.wgsl"), variants: ONLY };
 
 const ONLY: &[Variant] = &[Variant { name: "only", defines: &[], needs: Needs::NONE }];
 
@@ -85,4 +86,37 @@ impl CountBad {
     pub fn reference(&self, x: &[f32]) -> Vec<u32> {
         x.chunks_exact(self.len).map(|i| i.iter().filter(|v| !v.is_finite()).count() as u32).collect()
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let (n, h, w, c) = (case.of(1..5), case.of(1..30), case.of(1..20), case.of(1..7));
+    let (gap, seed) = (case.of(0..9), case.word());
+    let op = Pack { rows: n * h, w, c, pitch: w + gap };
+    let pixels = h * w;
+    let mut x = data(seed, n * pixels * c);
+    for (i, v) in x.iter_mut().enumerate() {
+        match (i as u64 ^ seed) % 29 {
+            0 => *v = f32::NAN,
+            1 => *v = f32::INFINITY,
+            2 => *v = f32::NEG_INFINITY,
+            _ => {}
+        }
+    }
+    let mut arrays = vec![bits(&x), vec![0; op.rows * op.pitch], vec![9; n]];
+    case.run(&op.calls(&case.caps(), 0, 1), &mut arrays)?;
+    let count = CountBad { n, len: pixels * c, ..Default::default() };
+    case.run(&count.calls(&case.caps(), 0, 2), &mut arrays)?;
+    for (i, (a, b)) in arrays[1].iter().zip(op.reference(&x)).enumerate() {
+        let near = a.to_le_bytes().into_iter().zip(b.to_le_bytes()).all(|(p, q)| p.abs_diff(q) <= 1);
+        if !near {
+            return Err(format!("pixel {i}: {a:08x} for {b:08x}"));
+        }
+    }
+    let want = count.reference(&x);
+    same(&arrays[2], &want)?;
+    arrays[2] = vec![5; n + 1];
+    let count = CountBad { at: 1, add: true, ..count };
+    case.run(&count.calls(&case.caps(), 0, 2), &mut arrays)?;
+    let added: Vec<u32> = std::iter::once(5).chain(want.iter().map(|b| b + 5)).collect();
+    same(&arrays[2], &added)
 }

@@ -1,10 +1,12 @@
 //! Vectors scaled to a mean square of one.
 
+use super::check::{bits, compare, data, Case, TOLERANCE};
 use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant};
 
 /// `pixel_norm.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "pixel_norm",
+    check,
     source: include_str!("../../shaders/pixel_norm.wgsl"),
     variants: &[Variant { name: "only", defines: &[], needs: Needs::NONE }],
 };
@@ -39,4 +41,13 @@ impl PixelNorm {
         }
         out
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let (rows, c, seed) = (case.of(1..200), case.of(1..130), case.word());
+    let op = PixelNorm { rows, c, eps: 1e-8 };
+    let x = data(seed, rows * c);
+    let mut arrays = vec![bits(&x), vec![0; x.len()]];
+    case.run(&op.calls(&case.caps(), 0, 1), &mut arrays)?;
+    compare(&arrays[1], &op.reference(&x), TOLERANCE)
 }

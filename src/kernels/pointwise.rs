@@ -1,10 +1,12 @@
 //! Functions of registers, element by element.
 
+use super::check::{bits, compare, data, Case, TOLERANCE};
 use super::{div_up, Call, Caps, Kernel, Needs, Numbers, Reference, Variant};
 
 /// `pointwise.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "pointwise",
+    check,
     source: include_str!("../../shaders/pointwise.wgsl"),
     variants: &[
         variant("vec4_mul", &[("VEC4", 1), ("MUL", 1), ("BINARY", 1)]),
@@ -111,7 +113,7 @@ impl Pointwise {
         dst: B,
         numbers: &Numbers<B>,
     ) -> Vec<Call<B>> {
-        let vec4 = self.len.is_multiple_of(4);
+        let vec4 = KERNEL.vectors(caps, self.len.is_multiple_of(4));
         let len = if vec4 { self.len / 4 } else { self.len };
         let (binary, slotted) = (u32::from(self.f.binary()), u32::from(self.f.slot().is_some()));
         let variant = KERNEL.pick(caps, |v| {
@@ -163,4 +165,25 @@ impl Pointwise {
         }
         out
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let (n, slot, seed) = (case.of(1..5), case.of(0..3) as u32, case.word());
+    let f = match Function::ALL[case.of(0..8)] {
+        Function::ClampSlot(_) => Function::ClampSlot(slot),
+        Function::MulSlot(_) => Function::MulSlot(slot),
+        Function::DivSlot(_) => Function::DivSlot(slot),
+        f => f,
+    };
+    let op = Pointwise { n, len: case.of(1..200) * if case.coin() { 4 } else { 1 }, f };
+    let a = data(seed, n * op.len);
+    let mut second = data(seed ^ 1, if f.binary() { n * op.len } else { 3 * n });
+    second.iter_mut().for_each(|v| *v = v.abs() + 0.01);
+    // Row 1 of a table with 3 words a row, from word 1 on.
+    let row = [0.7f32, -0.4];
+    let table = vec![0, 0, 0, 0, row[0].to_bits(), row[1].to_bits()];
+    let numbers = Numbers { counter: 3, table: 4, stride: 3, offset: 1 };
+    let mut arrays = vec![bits(&a), bits(&second), vec![0; n * op.len], vec![1], table];
+    case.run(&op.calls(&case.caps(), 0, Some(1), 2, &numbers), &mut arrays)?;
+    compare(&arrays[2], &op.reference(&a, &second, &row), TOLERANCE)
 }

@@ -1,10 +1,12 @@
 //! Products of tensors of a network.
 
+use super::check::{bits, compare, data, Case, TOLERANCE};
 use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant};
 
 /// `product.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "product",
+    check,
     source: include_str!("../../shaders/product.wgsl"),
     variants: &[
         variant("vec4_same", &[("VEC4", 1)]),
@@ -47,7 +49,7 @@ pub struct Product {
 impl Product {
     /// From `a` and `b` to `dst`.
     pub fn calls<B: Clone>(&self, caps: &Caps, a: B, b: B, dst: B) -> Vec<Call<B>> {
-        let (vec4, width) = if self.c.is_multiple_of(4) { (1, 4) } else { (0, 1) };
+        let (vec4, width) = if KERNEL.vectors(caps, self.c.is_multiple_of(4)) { (1, 4) } else { (0, 1) };
         let variant = KERNEL.pick(caps, |v| {
             v.get("VEC4") == vec4
                 && v.get("EXP") == u32::from(self.factor == Factor::Exp)
@@ -75,4 +77,15 @@ impl Product {
         }
         out
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let (n, pixels, seed) = (case.of(1..4), case.of(1..40), case.word());
+    let factor = [Factor::Same, Factor::Exp, Factor::Vector][case.of(0..3)];
+    let op = Product { n, pixels, c: case.of(1..9) * if case.coin() { 4 } else { 1 }, factor };
+    let a = data(seed, n * pixels * op.c);
+    let b = data(seed ^ 1, if factor == Factor::Vector { n * op.c } else { a.len() });
+    let mut arrays = vec![bits(&a), bits(&b), vec![0; a.len()]];
+    case.run(&op.calls(&case.caps(), 0, 1, 2), &mut arrays)?;
+    compare(&arrays[2], &op.reference(&a, &b), TOLERANCE)
 }

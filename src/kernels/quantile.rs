@@ -1,10 +1,12 @@
 //! Quantiles of |x| per image, for dynamic thresholding.
 
+use super::check::{bits, compare, data, Case};
 use super::{Call, Caps, Kernel, Needs, Reference, Variant};
 
 /// `quantile.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "quantile",
+    check,
     source: include_str!("../../shaders/quantile.wgsl"),
     variants: &[Variant { name: "only", defines: &[], needs: Needs::NONE }],
 };
@@ -63,4 +65,22 @@ impl Quantile {
         }
         out
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let (n, len, slot, seed) = (case.of(1..5), case.of(1..2000), case.of(0..3) as u32, case.word());
+    let q = match case.of(0..4) {
+        0 => 0.0,
+        1 => 1.0,
+        2 => 0.995,
+        _ => case.real(0.0, 1.0),
+    };
+    let op = Quantile { n, len, slot, q, least: if case.coin() { 1.0 } else { 0.0 }, most: 5.0 };
+    let mut x = data(seed, n * len);
+    if case.coin() {
+        x.iter_mut().for_each(|v| *v = (*v * 4.0).round() / 4.0); // many are equal
+    }
+    let mut arrays = vec![bits(&x), vec![0; 3 * n]];
+    case.run(&op.calls(&case.caps(), 0, 1), &mut arrays)?;
+    compare(&arrays[1][slot as usize * n..][..n], &op.reference(&x), 2e-7)
 }

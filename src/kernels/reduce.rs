@@ -1,10 +1,12 @@
 //! Sums over an image, into a slot.
 
+use super::check::{bits, compare, data, Case, TOLERANCE};
 use super::{Call, Caps, Kernel, Needs, Reference, Variant};
 
 /// `reduce.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "reduce",
+    check,
     source: include_str!("../../shaders/reduce.wgsl"),
     variants: &[
         Variant { name: "squares", defines: &[("SQUARES", 1)], needs: Needs::NONE },
@@ -98,4 +100,26 @@ impl Reduce {
         }
         out
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let (n, len, slot, seed) = (case.of(1..5), case.of(1..2000), case.of(0..3), case.word());
+    let error = |greater| Sum::Error { atol: 0.01, rtol: 0.05, greater };
+    let (sum, sources) =
+        [(Sum::Squares, 1), (Sum::Dot, 2), (error(false), 3), (error(true), 3)][case.of(0..4)];
+    let root = case.coin() && !matches!(sum, Sum::Dot);
+    let op = Reduce { n, len, slot: slot as u32, scale: 1.0 / len as f32, root, sum };
+    let srcs: Vec<Vec<f32>> = (0..sources).map(|i| data(seed ^ i, n * len)).collect();
+    let mut arrays: Vec<_> = srcs.iter().map(|s| bits(s)).collect();
+    let slots = arrays.len();
+    arrays.push(vec![0; 3 * n]);
+    let names: Vec<usize> = (0..slots).collect();
+    case.run(&op.calls(&case.caps(), &names, slots), &mut arrays)?;
+    let refs: Vec<&[f32]> = srcs.iter().map(Vec::as_slice).collect();
+    let (before, rest) = arrays[slots].split_at(slot * n);
+    let (mine, behind) = rest.split_at(n);
+    if before.iter().chain(behind).any(|w| *w != 0) {
+        return Err("another slot was written".into());
+    }
+    compare(mine, &op.reference(&refs), TOLERANCE)
 }

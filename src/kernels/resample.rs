@@ -1,11 +1,13 @@
 //! Nearest neighbours at any size, means of squares, and linear interpolation.
 
+use super::check::{bits, compare, data, Case, TOLERANCE};
 use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant};
 use crate::shape::Shape;
 
 /// `resample.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "resample",
+    check,
     source: include_str!("../../shaders/resample.wgsl"),
     variants: &[
         Variant { name: "vec4_nearest", defines: &[("VEC4", 1), ("POOL", 0)], needs: Needs::NONE },
@@ -54,7 +56,7 @@ impl Resample {
     /// From `[n, from]` to `[n, out(from)]`.
     pub fn calls<B: Clone>(&self, caps: &Caps, n: usize, from: Shape, src: B, dst: B) -> Vec<Call<B>> {
         let out = self.out(from);
-        let (vec4, width) = if from.c.is_multiple_of(4) { (1, 4) } else { (0, 1) };
+        let (vec4, width) = if KERNEL.vectors(caps, from.c.is_multiple_of(4)) { (1, 4) } else { (0, 1) };
         let (pool, linear, k) = match *self {
             Resample::Nearest { .. } => (0, 0, 1),
             Resample::Linear { .. } => (0, 1, 1),
@@ -115,4 +117,19 @@ impl Resample {
         }
         out
     }
+}
+
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let (n, seed) = (case.of(1..4), case.word());
+    let from = Shape::new(case.of(1..12), case.of(1..12), case.of(1..6) * if case.coin() { 4 } else { 1 });
+    let (h, w) = (case.of(1..20), case.of(1..20));
+    let op = match case.of(0..3) {
+        0 => Resample::Nearest { h, w },
+        1 => Resample::Linear { h, w },
+        _ => Resample::Pool { k: 1 + h % 3 },
+    };
+    let x = data(seed, n * from.len());
+    let mut arrays = vec![bits(&x), vec![0; n * op.out(from).len()]];
+    case.run(&op.calls(&case.caps(), n, from, 0, 1), &mut arrays)?;
+    compare(&arrays[1], &op.reference(n, from, &x), TOLERANCE)
 }

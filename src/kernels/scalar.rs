@@ -1,10 +1,12 @@
 //! Arithmetic on slots: what an adaptive solver decides by itself.
 
-use super::{div_up, Call, Caps, Kernel, Needs, Numbers, Variant};
+use super::check::{bits, compare, data, Case};
+use super::{div_up, Call, Caps, Kernel, Needs, Numbers, Reference, Variant};
 
 /// `scalar.wgsl`.
 pub static KERNEL: Kernel = Kernel {
     name: "scalar",
+    check,
     source: include_str!("../../shaders/scalar.wgsl"),
     variants: &[Variant { name: "only", defines: &[], needs: Needs::NONE }],
 };
@@ -180,4 +182,58 @@ impl Scalar {
             slots[*dst as usize] = v;
         }
     }
+}
+
+/// One operation, exactly as computed from the f32 values.
+fn check(case: &mut Case<'_>) -> Result<(), String> {
+    let mut operand = || match case.of(0..3) {
+        0 => Operand::Slot(case.of(0..5) as u32),
+        1 => Operand::Number(case.of(0..3) as u32),
+        _ => Operand::Const(case.real(-3.0, 3.0) as f32),
+    };
+    let (a, b, c) = (operand(), operand(), operand());
+    let (kind, dst, n, seed) = (case.of(0..17), case.of(0..5) as u32, case.of(1..100), case.word());
+    let pieces: [[f64; 4]; 3] = [[0.5, 1.0, -0.25, 2.0], [3.25, -1.0, 0.0, 0.5], [2.75, 0.0, 1.0, 1.0]];
+    let table: Vec<f32> = [vec![9.0], cubic_table(&[-1.0, -0.25, 0.5, 1.25], &pieces)].concat();
+    // Positive where a logarithm or a quotient looks.
+    let fix = |v: f32| if matches!(kind, 4 | 9) { v.abs() + 0.1 } else { v };
+    let op = match (kind, a, b) {
+        // Not of what may be zero or below.
+        (4, _, Operand::Const(_) | Operand::Slot(1)) => Op::Abs(b),
+        (9, Operand::Const(_) | Operand::Slot(1), _) => Op::Abs(b),
+        (0, ..) => Op::Move(a),
+        (1, ..) => Op::Add(a, b),
+        (2, ..) => Op::Sub(a, b),
+        (3, ..) => Op::Mul(a, b),
+        (4, ..) => Op::Div(a, b),
+        (5, ..) => Op::Min(a, b),
+        (6, ..) => Op::Max(a, b),
+        (7, ..) => Op::Sqrt(a),
+        (8, ..) => Op::Exp(a),
+        (9, ..) => Op::Log(a),
+        (10, ..) => Op::Less(a, b),
+        (11, ..) => Op::Select(a, b, c),
+        (12, ..) => Op::Abs(a),
+        (13, ..) => Op::Fma(a, b, c),
+        (14, ..) => Op::Table(a, 1),
+        (15, ..) => Op::LessEqual(a, b),
+        _ => Op::Floor(a),
+    };
+    let op = Scalar { ops: vec![(1, Op::Move(Operand::Const(0.0))), (dst, op)] };
+    let slots: Vec<f32> = data(seed, 5 * n).into_iter().map(fix).collect();
+    let numbers: Vec<f32> = data(seed ^ 1, 8).into_iter().map(fix).collect();
+    let code = [vec![77, 78], op.encode()].concat();
+    let mut arrays = vec![code, bits(&table), vec![1], bits(&numbers), bits(&slots)];
+    let place = Numbers { counter: 2, table: 3, stride: 4, offset: 1 };
+    case.run(&op.calls(&case.caps(), n, 2, 0, 1, &place, 4), &mut arrays)?;
+    let mut want = Reference { value: vec![0.0; 5 * n], magnitude: vec![0.0; 5 * n] };
+    for i in 0..n {
+        let mut mine: Vec<f64> = (0..5).map(|s| f64::from(slots[s * n + i])).collect();
+        op.reference(&numbers[5..], &table, &mut mine);
+        for (s, v) in mine.iter().enumerate() {
+            want.value[s * n + i] = *v;
+            want.magnitude[s * n + i] = if kind == 8 { v.abs() * 50.0 } else { v.abs() + 20.0 };
+        }
+    }
+    compare(&arrays[4], &want, 1e-6)
 }

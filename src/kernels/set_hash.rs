@@ -45,6 +45,7 @@ mod tests {
         static CHANGED: Kernel = Kernel {
             name: "advance",
             source: "// another text",
+            check: |_| Ok(()),
             variants: &[Variant { name: "only", defines: &[], needs: Needs::NONE }],
         };
         assert_ne!(of(&[&CHANGED, &fill::KERNEL]), of(&[&advance::KERNEL, &fill::KERNEL]));

@@ -4,7 +4,6 @@ use super::{Class, Model, Sample};
 use crate::diffusion::sampler::{ErrorControl, Sampler, SolverOptions};
 use crate::diffusion::Rng;
 use crate::gpu::Gpu;
-use crate::kernels;
 use crate::kernels::noise::noise_hash;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -22,7 +21,7 @@ pub struct Provenance {
     pub model: String,
     /// [`Model::hash`].
     pub model_hash: String,
-    /// [`kernels::set_hash`].
+    /// [`Gpu::kernel_set`].
     pub kernel_set: String,
     /// The adapter's name.
     pub adapter: String,
@@ -126,7 +125,7 @@ impl Provenance {
             undiffuse: env!("CARGO_PKG_VERSION").into(),
             model: model.name().into(),
             model_hash: model.hash().into(),
-            kernel_set: kernels::set_hash().into(),
+            kernel_set: gpu.kernel_set(),
             adapter: info.name.clone(),
             backend: format!("{:?}", info.backend).to_lowercase(),
             driver: format!("{} {}", info.driver, info.driver_info).trim().into(),

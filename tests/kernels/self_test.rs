@@ -46,6 +46,7 @@ fn a_kernel_out_of_range_is_noticed() {
 fn a_shader_error_is_an_error() {
     static BROKEN: undiffuse::kernels::Kernel = undiffuse::kernels::Kernel {
         name: "broken",
+        check: |_| Ok(()),
         source: "struct P { groups: u32, base: u32 }\n@group(0) @binding(0) var<uniform> p: P;\n\
                  @compute @workgroup_size(1) fn main() { let x: f32 = p.base; }",
         variants: &[undiffuse::kernels::Variant {

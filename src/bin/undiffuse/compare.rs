@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use undiffuse::diffusion::program::Instruction;
 use undiffuse::diffusion::{Sampler, Schedule, Spread};
-use undiffuse::gpu::{Gpu, Options};
+use undiffuse::gpu::Options;
 use undiffuse::pipeline::{Class, Model, Outputs, Pipeline, PipelineError, Sample};
 
 /// Solvers whose state is `x0 + sigma eps` lose the image's digits where sigma is thousands.
@@ -105,7 +105,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
-    let gpu = Gpu::open(&Options { adapter: args.adapter.clone(), ..Options::default() })?;
+    let gpu = crate::device::open(&Options { adapter: args.adapter.clone(), ..Options::default() })?;
     let pipeline = Pipeline::new(&gpu, Model::find(&args.model)?, |_, _| {})?;
     say!("{} on {}", pipeline.name(), gpu.info().name);
     let total = args.samplers.len() * args.steps.len() + usize::from(args.converged > 0);

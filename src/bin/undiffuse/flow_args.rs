@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 use undiffuse::diffusion::Sampler;
-use undiffuse::gpu::{Gpu, Options};
+use undiffuse::gpu::Options;
 use undiffuse::pipeline::{Class, Job, Model, Pipeline, Sample};
 use undiffuse::shape::Shape;
 
@@ -46,7 +46,7 @@ impl FlowArgs {
     pub fn open(&self) -> Result<Pipeline, Failure> {
         let options =
             Options { adapter: self.adapter.clone(), backend: self.backend.clone(), ..Options::default() };
-        let gpu = Gpu::open(&options)?;
+        let gpu = crate::device::open(&options)?;
         let pipeline = Pipeline::new(&gpu, Model::find(&self.model)?, |_, _| {})?;
         for note in pipeline.notes() {
             say!("note: {note}");

@@ -6,8 +6,11 @@ macro_rules! say {
     ($($text:tt)*) => { let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($text)*))); };
 }
 
+mod bench;
 mod compare;
 mod decode;
+mod device;
+mod doctor;
 mod draw;
 mod encode;
 mod explain;
@@ -28,6 +31,7 @@ mod sample;
 mod solver;
 mod tensors;
 mod text;
+mod tune;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -65,6 +69,13 @@ enum Verb {
     Recipes(recipes::Args),
     /// Bring a published checkpoint into a folder that `--model` takes: safetensors, smaller, mapped
     Import(recipes::Import),
+    /// Measure kernels, networks, sampling loops and starts on the adapters of this machine
+    Bench(Box<bench::Args>),
+    /// Compare every kernel with its twin on this machine's drivers; what is wrong is banned, and the
+    /// exit status is 1
+    Doctor(doctor::Args),
+    /// Measure which kernels are fastest for a model on this machine, and remember it
+    Tune(tune::Args),
     /// List the adapters of this machine, the embedded models and the zoo
     Info(info::Args),
 }
@@ -106,6 +117,9 @@ fn main() -> ExitCode {
         Verb::Likelihood(args) => likelihood::run(&args),
         Verb::Recipes(args) => recipes::run(&args),
         Verb::Import(args) => recipes::import(&args),
+        Verb::Bench(args) => bench::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
+        Verb::Tune(args) => tune::run(&args),
         Verb::Info(args) => info::run(&args),
     };
     match result {

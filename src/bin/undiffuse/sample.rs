@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use undiffuse::diffusion::sampler::Sampler;
 use undiffuse::diffusion::Rng;
-use undiffuse::gpu::{Gpu, Options};
+use undiffuse::gpu::Options;
 use undiffuse::pipeline::{
     Adaptive, Class, Job, Model, Outputs, Pipeline, PipelineError, Provenance, Recipe, Sample,
 };
@@ -125,7 +125,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let output = Output::open(&out)?;
     let mut animation = args.animate.as_deref().map(|p| Animation::open(p, &out, zoom)).transpose()?;
-    let gpu = Gpu::open(&adapter(args, like.as_ref()))?;
+    let gpu = crate::device::open(&adapter(args, like.as_ref()))?;
     if let Some(mib) = args.memory {
         gpu.set_memory_budget(Some(mib << 20));
     }
@@ -141,6 +141,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         progress.show(0.0, &format!("preparing {done}/{of}"));
     };
     let pipeline = Pipeline::new(&gpu, model, &mut prepare)?;
+    crate::device::keep(&gpu);
     for note in pipeline.notes() {
         say!("note: {note}");
     }
@@ -300,7 +301,7 @@ fn draw_points(
     if let Some((flag, _)) = pictures.iter().find(|(_, given)| *given) {
         return Err(format!("--{flag} is for images: {} draws points", model.name()).into());
     }
-    let gpu = Gpu::open(&adapter(args, None))?;
+    let gpu = crate::device::open(&adapter(args, None))?;
     if let Some(mib) = args.memory {
         gpu.set_memory_budget(Some(mib << 20));
     }
