@@ -12,6 +12,7 @@ pub mod activation;
 pub mod advance;
 pub mod attention;
 pub mod attention_tangent;
+pub mod axis;
 pub mod conv;
 pub mod copy_channels;
 pub mod depthwise;
@@ -246,6 +247,7 @@ pub static ALL: &[&Kernel] = &[
     &attention::STREAM,
     &attention::TILE,
     &attention_tangent::KERNEL,
+    &axis::KERNEL,
     &conv::STREAM,
     &conv::STREAM3,
     &conv::TILE,

@@ -3,6 +3,7 @@
 use super::harness::{bits, compare, data, twin, TOLERANCE};
 use proptest::prelude::*;
 use undiffuse::kernels::activation::Activation;
+use undiffuse::kernels::axis::{self, Axis};
 use undiffuse::kernels::depthwise::{self, Depthwise};
 use undiffuse::kernels::mixture::{self, Form, Mixture};
 use undiffuse::kernels::mixture_mean::{self, MixtureMean};
@@ -100,5 +101,18 @@ fn mixture_matches() {
         let mut arrays = vec![bits(&x), bits(&times), bits(&Mixture::pack(&components)), vec![0; x.len()]];
         t.run(&op.calls(caps, [0, 1, 2], 3), &mut arrays)?;
         compare(&arrays[3], &op.reference(&x, &times, &components), TOLERANCE)
+    });
+}
+
+#[test]
+fn axis_matches() {
+    let s = (1usize..6, 1usize..40, 1usize..40, 1usize..20, any::<u64>());
+    twin(&[&axis::KERNEL], 200, s, |t, caps, &(outer, from, to, inner, seed)| {
+        let op = Axis { outer, from, to, inner };
+        let x = data(seed, outer * from * inner);
+        let matrix = data(seed ^ 1, to * from);
+        let mut arrays = vec![bits(&x), bits(&matrix), vec![0; outer * to * inner]];
+        t.run(&op.calls(caps, 0, 1, 2), &mut arrays)?;
+        compare(&arrays[2], &op.reference(&x, &matrix), TOLERANCE)
     });
 }

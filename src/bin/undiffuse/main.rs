@@ -8,6 +8,7 @@ macro_rules! say {
 
 mod compare;
 mod draw;
+mod edit;
 mod explain;
 mod forward;
 mod grid_args;
@@ -19,6 +20,7 @@ mod output;
 mod points;
 mod progress;
 mod recipes;
+mod restore;
 mod sample;
 mod solver;
 mod tensors;
@@ -50,6 +52,16 @@ enum Verb {
     Compare(compare::Args),
     /// Draw what the forward process does to a picture: from the image to noise
     Forward(forward::Args),
+    /// Fill the unknown part of a picture
+    Inpaint(restore::Inpaint),
+    /// Make a small picture larger
+    Superres(restore::Superres),
+    /// Give a grey picture colours
+    Colorize(restore::Colorize),
+    /// Take a blur away
+    Deblur(restore::Deblur),
+    /// Draw a picture anew, near to it
+    Edit(edit::Args),
     /// List the published checkpoints that can be opened by name
     Recipes(recipes::Args),
     /// Bring a published checkpoint into a folder that `--model` takes: safetensors, smaller, mapped
@@ -90,6 +102,11 @@ fn main() -> ExitCode {
         Verb::Explain(args) => explain::run(&args),
         Verb::Compare(args) => compare::run(&args),
         Verb::Forward(args) => forward::run(&args),
+        Verb::Inpaint(args) => restore::inpaint(&args),
+        Verb::Superres(args) => restore::superres(&args),
+        Verb::Colorize(args) => restore::colorize(&args),
+        Verb::Deblur(args) => restore::deblur(&args),
+        Verb::Edit(args) => edit::run(&args),
         Verb::Recipes(args) => recipes::run(&args),
         Verb::Import(args) => recipes::import(&args),
         Verb::Info(args) => info::run(&args),

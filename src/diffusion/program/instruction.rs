@@ -8,8 +8,6 @@ use super::{Expr, Reg, Slot};
 pub const MAX_TERMS: usize = 4;
 
 /// One instruction. Elementwise ones may work in place (`dst` among the sources).
-///
-/// To come: `Apply { dst, operator, src }`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Instruction {
@@ -50,6 +48,15 @@ pub enum Instruction {
         dst: Reg,
         /// Which numbers: equal draws of one image are equal arrays.
         draw: u32,
+    },
+    /// `dst = A src`, of one of the program's operators.
+    Apply {
+        /// The result; not `src`.
+        dst: Reg,
+        /// Which of [`Program::operators`](super::Program::operators).
+        operator: usize,
+        /// The argument.
+        src: Reg,
     },
     /// `slot` = one number made of whole registers.
     Reduce {
@@ -242,6 +249,7 @@ impl Instruction {
             Self::Mix { .. } => "Mix",
             Self::Pointwise { .. } => "Pointwise",
             Self::Noise { .. } => "Noise",
+            Self::Apply { .. } => "Apply",
             Self::Reduce { .. } => "Reduce",
             Self::Scalar { .. } => "Scalar",
             Self::Select { .. } => "Select",
@@ -265,6 +273,7 @@ impl Instruction {
             Self::Mix { terms, .. } => terms.iter().map(|t| t.src).collect(),
             Self::Pointwise { srcs, .. } | Self::Reduce { srcs, .. } => srcs.clone(),
             Self::Noise { .. } | Self::Scalar { .. } | Self::Mean { .. } => Vec::new(),
+            Self::Apply { src, .. } => vec![*src],
             Self::Select { a, b, .. } => vec![*a, *b],
             Self::Loop { body, .. } => body.iter().flat_map(Self::reads).collect(),
         }
@@ -277,6 +286,7 @@ impl Instruction {
             Self::Mix { dst, .. }
             | Self::Pointwise { dst, .. }
             | Self::Noise { dst, .. }
+            | Self::Apply { dst, .. }
             | Self::Select { dst, .. } => vec![*dst],
             Self::Reduce { .. } | Self::Scalar { .. } | Self::Mean { .. } => Vec::new(),
             Self::Loop { body, .. } => body.iter().flat_map(Self::writes).collect(),
@@ -301,7 +311,9 @@ impl Instruction {
                 })
                 .collect(),
             Self::Pointwise { f: Pointwise::Clamp(slot), .. } => vec![*slot],
-            Self::Pointwise { .. } | Self::Noise { .. } | Self::Reduce { .. } => Vec::new(),
+            Self::Pointwise { .. } | Self::Noise { .. } | Self::Apply { .. } | Self::Reduce { .. } => {
+                Vec::new()
+            }
             Self::Scalar { expr, .. } => expr.slots(),
             Self::Select { cond, .. } => vec![*cond],
             Self::Mean { src, .. } => vec![*src],
