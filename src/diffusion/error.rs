@@ -47,7 +47,7 @@ pub enum Error {
     #[error("{sampler} cannot start or go on at t = {t}: {reason}")]
     Unsupported {
         /// The sampler's name.
-        sampler: &'static str,
+        sampler: String,
         /// The training timestep.
         t: usize,
         /// Why, and what to do.

@@ -9,8 +9,8 @@
 //! An adaptive solver is a step with an [`Instruction::Loop`]: its times are slots,
 //! and functions of time are tables ([`Expr::Table`], made by [`Table::of`]).
 //!
-//! Room is left for one more kind, in [`Instruction`] and each `match` over it:
-//! `Apply { dst, operator, src }` (linear operators of inverse problems).
+//! Linear operators of restoration ([`linear`](super::linear)) are the program's own, applied by
+//! [`Instruction::Apply`].
 
 pub mod explain;
 pub mod expr;
@@ -29,6 +29,7 @@ pub use interpret::{Inputs, NetCall, RunError, Snapshot};
 pub use structure::Structure;
 pub use table::{Table, TableError};
 
+use super::linear::Operator;
 use crate::shape::Shape;
 
 /// An array per image, by its index in [`Program::registers`].
@@ -82,6 +83,15 @@ pub struct Net {
     pub output: Shape,
 }
 
+/// A linear operator of a program.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct NamedOperator {
+    /// For messages.
+    pub name: String,
+    /// The map itself.
+    pub map: Operator,
+}
+
 /// A list of instructions after which progress may be reported.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Step {
@@ -104,6 +114,9 @@ pub struct Program {
     pub slots: Vec<SlotInfo>,
     /// The tables, by [`Expr::Table`]'s `table`.
     pub tables: Vec<Table>,
+    /// The linear operators, by [`Instruction::Apply`]'s `operator`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub operators: Vec<NamedOperator>,
     /// What to do.
     pub steps: Vec<Step>,
     /// The register that holds the image in the end.
@@ -122,6 +135,7 @@ impl Program {
             registers: vec![Register { name: "x".into(), shape: x, input: false }],
             slots: Vec::new(),
             tables: Vec::new(),
+            operators: Vec::new(),
             steps: Vec::new(),
             output: Reg(0),
             given_noise: Vec::new(),
@@ -138,6 +152,12 @@ impl Program {
     pub fn slot(&mut self, name: &str, init: SlotInit) -> Slot {
         self.slots.push(SlotInfo { name: name.into(), init });
         Slot(self.slots.len() as u32 - 1)
+    }
+
+    /// Adds an operator; the index that [`Instruction::Apply`] takes.
+    pub fn operator(&mut self, name: &str, map: Operator) -> usize {
+        self.operators.push(NamedOperator { name: name.into(), map });
+        self.operators.len() - 1
     }
 
     /// The number of network evaluations per image ("NFE"); those of a loop count once.

@@ -1,6 +1,7 @@
 //! A program's instructions as kernel calls.
 
 use super::{EngineError, NetGraph};
+use crate::diffusion::linear::Operator;
 use crate::diffusion::program::{
     Coef, Instruction, Pointwise as F, Program, Reduce as R, Reg, Slot, Structure, Term, Time, MAX_TERMS,
 };
@@ -9,6 +10,7 @@ use crate::graph::plan::{Buf, Builder};
 use crate::graph::GraphError;
 use crate::kernels::{
     advance::Advance,
+    axis::Axis,
     copy_channels::CopyChannels,
     fill::Fill,
     gate::STATUS_WORDS,
@@ -280,6 +282,9 @@ impl<'a> Lowering<'a> {
                 let call = noise::Noise { n, len: self.len(*dst), ..Default::default() };
                 self.write(b, "noise", *dst, false, |to| call.calls_tabled(&caps, table, to, &numbers))?;
             }
+            Instruction::Apply { dst, operator, src } => {
+                self.apply(b, *dst, &self.program.operators[*operator].map, *src)?;
+            }
             Instruction::Reduce { slot, kind, srcs } => {
                 let len = srcs.first().map_or(0, |r| self.len(*r));
                 let srcs: Vec<Buf> = srcs.iter().map(|r| self.reg(*r)).collect();
@@ -345,6 +350,38 @@ impl Lowering<'_> {
             copy.calls(&caps, to, target).into_iter().for_each(|c| b.call(&label, c, None));
         }
         Ok(())
+    }
+
+    /// A linear operator: a factor for each number, or products along axes, one after the other.
+    fn apply(&self, b: &mut Builder, dst: Reg, map: &Operator, src: Reg) -> Result<(), GraphError> {
+        let (n, caps) = (self.n, *b.caps());
+        let words = |values: &[f64]| values.iter().map(|v| (*v as f32).to_bits()).collect::<Vec<u32>>();
+        if let Operator::Diagonal { factors, .. } = map {
+            let factors = constant(b, "factors", words(factors).repeat(n));
+            let call = pointwise::Pointwise { n, len: self.len(dst), f: pointwise::Function::Mul };
+            return self.write(b, "apply", dst, false, |to| {
+                call.calls(&caps, self.reg(src), Some(factors), to, &self.numbers(0))
+            });
+        }
+        let passes = map.passes();
+        let mut from = self.reg(src);
+        for (i, along) in passes.iter().enumerate() {
+            let m = along.matrix;
+            let call = Axis { outer: n * along.outer, from: m.columns(), to: m.rows(), inner: along.inner };
+            let matrix = constant(b, "matrix", words(m.values()));
+            let calls = |to| call.calls(&caps, from, matrix, to);
+            if i + 1 == passes.len() {
+                return self.write(b, "apply", dst, false, calls);
+            }
+            let to = b.scratch("apply", call.outer * call.to * call.inner)?;
+            calls(to).into_iter().for_each(|c| b.call("apply", c, None));
+            from = to;
+        }
+        // No axis has a matrix: the same image.
+        let c = map.from().c;
+        let copy =
+            CopyChannels { pixels: n * map.from().pixels(), c, src_c: c, dst_c: c, ..Default::default() };
+        self.write(b, "apply", dst, false, |to| copy.calls(&caps, from, to))
     }
 
     fn reduce(&self, b: &Builder, slot: Slot, kind: R, srcs: &[Buf], len: usize) -> Vec<Call<Buf>> {

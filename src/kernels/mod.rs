@@ -12,6 +12,7 @@ pub mod activation;
 pub mod advance;
 pub mod attention;
 pub mod attention_tangent;
+pub mod axis;
 pub mod check;
 pub mod choices;
 pub mod conv;
@@ -259,6 +260,7 @@ pub static ALL: &[&Kernel] = &[
     &attention::TILE,
     &attention_tangent::KERNEL,
     &attention_tangent::SMALL,
+    &axis::KERNEL,
     &conv::STREAM,
     &conv::STREAM3,
     &conv::TILE,

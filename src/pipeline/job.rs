@@ -355,6 +355,11 @@ impl Job {
             }
         }
         registers.extend(given);
+        let restored = self.options.restoration.as_ref().map(|r| &r.measured);
+        let given = restored.or(self.options.start.as_ref().map(|s| &s.picture));
+        if let Some((given, y)) = given.zip(self.program.find_register("y")) {
+            registers.push((y, given.repeat(n as usize)));
+        }
         Ok(Batch { first_index, seed, inputs, registers })
     }
 

@@ -32,7 +32,9 @@ pub use recipes::Recipe;
 pub use report::{Adaptive, Progress, Report};
 pub use toy::Toy;
 
+use crate::diffusion::linear::Restoration;
 use crate::diffusion::sampler::{Sampler, SolverOptions};
+use crate::diffusion::sdedit::Start;
 use crate::diffusion::{Rng, Spread};
 use crate::gpu::Gpu;
 use crate::graph::bind::WeightStore;
@@ -93,6 +95,10 @@ pub struct Sample {
     pub seed: u64,
     /// Whose random numbers.
     pub rng: Rng,
+    /// The degraded picture that a sampler such as `ddnm` restores: of each image of the job.
+    pub restoration: Option<Restoration>,
+    /// The picture that samplers by timesteps begin with, noised, in place of noise alone.
+    pub start: Option<Start>,
     /// What to bring out, and where to.
     pub outputs: Outputs,
 }
@@ -114,6 +120,8 @@ impl Default for Sample {
             guidance_scale: 1.0,
             seed: 0,
             rng: Rng::Philox,
+            restoration: None,
+            start: None,
             outputs: Outputs::default(),
         }
     }

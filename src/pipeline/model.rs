@@ -6,7 +6,8 @@ use crate::diffusion::guidance::Conditioning;
 use crate::diffusion::program::Program;
 use crate::diffusion::sampler::flow::Flow;
 use crate::diffusion::sampler::Context;
-use crate::diffusion::{self, score_sde, Process, Rng, Sampler, SchedulerConfig, System};
+use crate::diffusion::timesteps::Steps;
+use crate::diffusion::{self, score_sde, Process, Rng, Sampler, Schedule, SchedulerConfig, System};
 use crate::engine::{EngineError, NetGraph};
 use crate::graph::tangent::{BOTH, TANGENT};
 use crate::graph::{passes, Graph};
@@ -207,6 +208,16 @@ impl Model {
         &self.scheduler
     }
 
+    /// The same without clamps and thresholds of the predicted image: with them a sampler solves
+    /// another equation.
+    #[must_use]
+    pub fn unclamped(mut self) -> Model {
+        self.scheduler.clip_sample = false;
+        self.scheduler.solver.clip_sample = None;
+        self.scheduler.thresholding = false;
+        self
+    }
+
     /// The network with its fusions done.
     pub fn network(&self) -> &NetGraph {
         &self.nets[0]
@@ -233,6 +244,10 @@ impl Model {
     pub fn program(&self, options: &Sample) -> Result<Program, PipelineError> {
         let mut program = self.program_by(options, |context| options.sampler.program(context))?;
         if self.is_shifted() {
+            if options.restoration.is_some() || options.start.is_some() {
+                let what = "this model draws in [0, 1], which the given picture is not".into();
+                return Err(PipelineError::Option { option: "model", what });
+            }
             program = score_sde::centred(program);
         }
         Ok(match options.rng {
@@ -260,7 +275,17 @@ impl Model {
         if let Some(why) = &self.unsampled {
             return Err(PipelineError::Option { option: "sampler", what: why.clone() });
         }
-        let (config, steps) = options.steps_on(&self.scheduler)?;
+        let (config, mut steps) = options.steps_on(&self.scheduler)?;
+        let mut begin = None;
+        if let Some(start) = &options.start {
+            let Steps::Count(count) = steps else {
+                let what = "a picture to begin with spreads its own steps: give a number of them".into();
+                return Err(PipelineError::Option { option: "timesteps", what });
+            };
+            let times = start.timesteps(config.num_train_timesteps, count)?;
+            begin = times.first().copied();
+            steps = Steps::At(times);
+        }
         if !config.edm && matches!(options.sampler, Sampler::EdmEuler | Sampler::EdmDpm) {
             let need =
                 "it is for models in EDM's parametrisation, and this is none; choose euler or dpmpp_2m";
@@ -274,13 +299,18 @@ impl Model {
             out_channels: self.about.out_channels,
             conditioning,
             guidance_scale: options.guidance_scale,
+            restoration: options.restoration.as_ref(),
             eta: options.eta,
             options: options.solver,
             // What diffusers rounds is rounded; systems of their own are as exact as can be.
             single: self.scheduler.system.is_none(),
             ..Context::new(&config, self.about.sample, steps)
         };
-        Ok(write(&context)?)
+        let mut program = write(&context)?;
+        if let (Some(start), Some(from)) = (&options.start, begin) {
+            program = start.begin(program, options.sampler, &Schedule::new(&config)?, from)?;
+        }
+        Ok(program)
     }
 
     /// The program of a way along the flow, `options` being those of

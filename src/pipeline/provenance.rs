@@ -118,6 +118,9 @@ impl Provenance {
             class,
             guidance_scale,
             seed,
+            // Pictures are not recorded.
+            restoration: _,
+            start: _,
             outputs: _,
         } = options;
         let info = gpu.info();

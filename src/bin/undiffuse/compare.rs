@@ -53,6 +53,10 @@ pub struct Args {
     /// of the probability-flow ODE; 0 leaves distances out
     #[arg(long, default_value_t = 400, value_name = "N")]
     converged: usize,
+    /// Clamp the predicted image as the model's file says. Without, all samplers solve the equation that
+    /// the converged solution solves
+    #[arg(long)]
+    clamp: bool,
     /// A class by name or number, `all`, or `none` for the empty class
     #[arg(long, value_name = "NAME|INDEX|all", allow_negative_numbers = true)]
     class: Option<Class>,
@@ -106,7 +110,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let flag = stop.clone();
     ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
     let gpu = crate::device::open(&Options { adapter: args.adapter.clone(), ..Options::default() })?;
-    let pipeline = Pipeline::new(&gpu, Model::find(&args.model)?, |_, _| {})?;
+    let model = Model::find(&args.model)?;
+    let model = if args.clamp { model } else { model.unclamped() };
+    let pipeline = Pipeline::new(&gpu, model, |_, _| {})?;
     say!("{} on {}", pipeline.name(), gpu.info().name);
     let total = args.samplers.len() * args.steps.len() + usize::from(args.converged > 0);
     let mut progress = Progress::new();

@@ -22,6 +22,11 @@ pub enum InputError {
 
 /// Reads a picture of any format; the EXIF orientation is obeyed, alpha is laid over white.
 pub fn read(path: &Path) -> Result<RgbImage, InputError> {
+    Ok(read_with_alpha(path)?.0)
+}
+
+/// [`read`], and where the picture has an alpha channel what is transparent in it: white where it is.
+pub fn read_with_alpha(path: &Path) -> Result<(RgbImage, Option<RgbImage>), InputError> {
     let unreadable = |source| InputError::Unreadable { path: path.into(), source };
     let broken = |e: image::ImageError| InputError::NotAPicture { path: path.into(), what: e.to_string() };
     let mut reader =
@@ -36,13 +41,16 @@ pub fn read(path: &Path) -> Result<RgbImage, InputError> {
     let mut picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
     picture.apply_orientation(orientation);
     if !picture.color().has_alpha() {
-        return Ok(picture.to_rgb8());
+        return Ok((picture.to_rgb8(), None));
     }
     let rgba = picture.to_rgba8();
-    Ok(RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
+    let (w, h) = rgba.dimensions();
+    let over_white = RgbImage::from_fn(w, h, |x, y| {
         let [r, g, b, a] = rgba.get_pixel(x, y).0.map(u32::from);
         image::Rgb([r, g, b].map(|c| ((c * a + 255 * (255 - a) + 127) / 255) as u8))
-    }))
+    });
+    let clear = RgbImage::from_fn(w, h, |x, y| image::Rgb([255 - rgba.get_pixel(x, y).0[3]; 3]));
+    Ok((over_white, Some(clear)))
 }
 
 /// The picture at another size: its middle, cut to the new proportions, then resized.

@@ -12,6 +12,7 @@ mod decode;
 mod device;
 mod doctor;
 mod draw;
+mod edit;
 mod encode;
 mod explain;
 mod flow_args;
@@ -27,6 +28,7 @@ mod output;
 mod points;
 mod progress;
 mod recipes;
+mod restore;
 mod sample;
 mod solver;
 mod tensors;
@@ -65,6 +67,16 @@ enum Verb {
     Decode(decode::Args),
     /// Measure how likely pictures are under a model, in bits per dimension
     Likelihood(likelihood::Args),
+    /// Fill the unknown part of a picture
+    Inpaint(restore::Inpaint),
+    /// Make a small picture larger
+    Superres(restore::Superres),
+    /// Give a grey picture colours
+    Colorize(restore::Colorize),
+    /// Take a blur away
+    Deblur(restore::Deblur),
+    /// Draw a picture anew, near to it
+    Edit(edit::Args),
     /// List the published checkpoints that can be opened by name
     Recipes(recipes::Args),
     /// Bring a published checkpoint into a folder that `--model` takes: safetensors, smaller, mapped
@@ -115,6 +127,11 @@ fn main() -> ExitCode {
         Verb::Encode(args) => encode::run(&args),
         Verb::Decode(args) => decode::run(&args),
         Verb::Likelihood(args) => likelihood::run(&args),
+        Verb::Inpaint(args) => restore::inpaint(&args),
+        Verb::Superres(args) => restore::superres(&args),
+        Verb::Colorize(args) => restore::colorize(&args),
+        Verb::Deblur(args) => restore::deblur(&args),
+        Verb::Edit(args) => edit::run(&args),
         Verb::Recipes(args) => recipes::run(&args),
         Verb::Import(args) => recipes::import(&args),
         Verb::Bench(args) => bench::run(&args),

@@ -131,6 +131,11 @@ impl fmt::Display for Explain<'_> {
                 }
             }
             Instruction::Fill { dst, value } => write!(f, "{} = {}", self.reg(*dst), self.coef(*value)),
+            Instruction::Apply { dst, operator, src } => {
+                let operators = &self.program.operators;
+                let name = operators.get(*operator).map_or(format!("A{operator}?"), |o| o.name.clone());
+                write!(f, "{} = {name} {}", self.reg(*dst), self.reg(*src))
+            }
             Instruction::Noise { dst, draw } => write!(f, "{} = noise({draw})", self.reg(*dst)),
             Instruction::Reduce { slot, kind, srcs } => {
                 let (slot, srcs) = (self.slot(*slot), self.regs(srcs));
@@ -180,6 +185,9 @@ impl fmt::Display for Program {
                 SlotInit::Const(c) => writeln!(f, "  slot {} = {c}", slot.name)?,
                 SlotInit::Input => writeln!(f, "  slot {}, given per image", slot.name)?,
             }
+        }
+        for o in &self.operators {
+            writeln!(f, "  operator {} from {} to {}", o.name, o.map.from(), o.map.to())?;
         }
         for step in &self.steps {
             writeln!(f, "{}", step.label)?;

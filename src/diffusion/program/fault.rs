@@ -65,6 +65,12 @@ pub enum Fault {
     /// A table that the program does not declare.
     #[error("there is no table {0}")]
     NoTable(usize),
+    /// An operator that the program does not declare.
+    #[error("there is no operator {0}")]
+    NoOperator(usize),
+    /// An operator whose parts do not fit, or whose numbers are not finite.
+    #[error("the parts of operator {0} do not fit its shape, or are not finite")]
+    BadOperator(usize),
     /// A register without a value.
     #[error("register {0} is read before anything is written to it")]
     UnwrittenRegister(String),
@@ -95,8 +101,8 @@ pub enum Fault {
     /// Too many terms, or none.
     #[error("a Mix needs 1 to {max} terms besides its destination, but this one has {0}", max = MAX_TERMS)]
     Terms(usize),
-    /// An output of a network that is also its input, or written twice.
-    #[error("register {0} is an output of this evaluation and also its input or another output")]
+    /// A result of a network or an operator that is also its argument, or written twice.
+    #[error("register {0} is a result of this instruction and also its argument or another result")]
     Alias(String),
     /// A table that has no values.
     #[error("table {0} is empty, or has numbers that are not finite, or knots that do not rise")]

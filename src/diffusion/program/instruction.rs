@@ -8,8 +8,6 @@ use super::{Expr, Reg, Slot};
 pub const MAX_TERMS: usize = 4;
 
 /// One instruction. Elementwise ones may work in place (`dst` among the sources).
-///
-/// To come: `Apply { dst, operator, src }`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Instruction {
@@ -57,6 +55,15 @@ pub enum Instruction {
         dst: Reg,
         /// Which numbers: equal draws of one image are equal arrays.
         draw: u32,
+    },
+    /// `dst = A src`, of one of the program's operators.
+    Apply {
+        /// The result; not `src`.
+        dst: Reg,
+        /// Which of [`Program::operators`](super::Program::operators).
+        operator: usize,
+        /// The argument.
+        src: Reg,
     },
     /// `slot` = one number made of whole registers.
     Reduce {
@@ -268,6 +275,7 @@ impl Instruction {
             Self::Pointwise { .. } => "Pointwise",
             Self::Fill { .. } => "Fill",
             Self::Noise { .. } => "Noise",
+            Self::Apply { .. } => "Apply",
             Self::Reduce { .. } => "Reduce",
             Self::Scalar { .. } => "Scalar",
             Self::Select { .. } => "Select",
@@ -291,6 +299,7 @@ impl Instruction {
             Self::Mix { terms, .. } => terms.iter().map(|t| t.src).collect(),
             Self::Pointwise { srcs, .. } | Self::Reduce { srcs, .. } => srcs.clone(),
             Self::Fill { .. } | Self::Noise { .. } | Self::Scalar { .. } | Self::Mean { .. } => Vec::new(),
+            Self::Apply { src, .. } => vec![*src],
             Self::Select { a, b, .. } => vec![*a, *b],
             Self::Loop { body, .. } => body.iter().flat_map(Self::reads).collect(),
         }
@@ -304,6 +313,7 @@ impl Instruction {
             | Self::Pointwise { dst, .. }
             | Self::Fill { dst, .. }
             | Self::Noise { dst, .. }
+            | Self::Apply { dst, .. }
             | Self::Select { dst, .. } => vec![*dst],
             Self::Reduce { .. } | Self::Scalar { .. } | Self::Mean { .. } => Vec::new(),
             Self::Loop { body, .. } => body.iter().flat_map(Self::writes).collect(),
@@ -323,7 +333,9 @@ impl Instruction {
             Self::Mix { terms, .. } => terms.iter().filter_map(|t| t.coef.slot()).collect(),
             Self::Fill { value, .. } => value.slot().into_iter().collect(),
             Self::Pointwise { f: Pointwise::Clamp(slot), .. } => vec![*slot],
-            Self::Pointwise { .. } | Self::Noise { .. } | Self::Reduce { .. } => Vec::new(),
+            Self::Pointwise { .. } | Self::Noise { .. } | Self::Apply { .. } | Self::Reduce { .. } => {
+                Vec::new()
+            }
             Self::Scalar { expr, .. } => expr.slots(),
             Self::Select { cond, .. } => vec![*cond],
             Self::Mean { src, .. } => vec![*src],

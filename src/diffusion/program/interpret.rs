@@ -305,6 +305,10 @@ impl Machine {
                 };
                 self.registers[dst.0 as usize] = result;
             }
+            Instruction::Apply { dst, operator, src } => {
+                let result = program.operators[*operator].map.apply(self.reg(*src));
+                self.registers[dst.0 as usize] = result;
+            }
             Instruction::Reduce { slot, kind, srcs } => {
                 let arrays: Vec<&[f64]> = srcs.iter().map(|r| self.reg(*r)).collect();
                 self.slots[slot.0 as usize] = kind.value(&arrays);

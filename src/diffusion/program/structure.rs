@@ -28,7 +28,7 @@ impl Instruction {
     /// | `Noise` | draw |
     /// | `Reduce` | atol and rtol of errors, q of `QuantileAbs` |
     /// | `Scalar` | constants as [`Expr::walk`] meets them |
-    /// | `Select`, `Mean` | none |
+    /// | `Apply`, `Select`, `Mean` | none |
     /// | `Loop` | those of its body |
     pub fn numbers(&self) -> Vec<f64> {
         self.split().1
@@ -110,6 +110,7 @@ impl Instruction {
                     Expr::Select(_) => t.extend([5, 0]),
                 });
             }
+            Self::Apply { dst, operator, src } => t.extend([dst.0, *operator as u32, src.0]),
             Self::Select { dst, cond, a, b } => t.extend([dst.0, cond.0, a.0, b.0]),
             Self::Mean { slot, src } => t.extend([slot.0, src.0]),
             Self::Loop { body, until, at_most } => {
@@ -136,6 +137,7 @@ impl Instruction {
             Self::Mean { .. } => 7,
             Self::Loop { .. } => 8,
             Self::Fill { .. } => 9,
+            Self::Apply { .. } => 10,
         }
     }
 }

@@ -57,6 +57,11 @@ impl Program {
                 finite(|| format!("the initial value of slot {}", slot.name), value)?;
             }
         }
+        for (i, operator) in self.operators.iter().enumerate() {
+            if !operator.map.is_good() {
+                return Err(Fault::BadOperator(i));
+            }
+        }
         for table in &self.tables {
             if !table.is_good() {
                 return Err(Fault::BadTable(table.name.clone()));
@@ -177,6 +182,15 @@ impl Program {
                 self.shape_of(*dst).map(|_| ())
             }
             Instruction::Noise { dst, .. } => self.shape_of(*dst).map(|_| ()),
+            Instruction::Apply { dst, operator, src } => {
+                let map = &self.operators.get(*operator).ok_or(Fault::NoOperator(*operator))?.map;
+                self.same_shape(*src, map.from())?;
+                self.same_shape(*dst, map.to())?;
+                match dst == src {
+                    true => Err(Fault::Alias(self.registers[dst.0 as usize].name.clone())),
+                    false => Ok(()),
+                }
+            }
             Instruction::Reduce { kind, srcs, .. } => {
                 arity(srcs.len(), kind.arity())?;
                 match *kind {

@@ -25,7 +25,7 @@ impl Sampler {
             let need = format!("{} has no {option}; leave it out or choose {who}", self.name());
             Err(Error::option(option, value, need))
         };
-        if let (Some(eta), false) = (context.eta, self == Self::Ddim) {
+        if let (Some(eta), false) = (context.eta, matches!(self, Self::Ddim | Self::Ddnm)) {
             return refuse("eta", eta.to_string(), "ddim");
         }
         if context.clipped_output && self != Self::Ddim {
@@ -33,6 +33,10 @@ impl Sampler {
         }
         if let (Some(order), false) = (context.order, self == Self::Lms) {
             return refuse("order", order.to_string(), "lms");
+        }
+        if context.restoration.is_some() && !self.restores() {
+            let need = format!("{} does not restore; choose ddnm", self.name());
+            return Err(Error::option("sampler", self.name(), need));
         }
         self.check_steps(context)?;
         self.check_solver_options(context)?;

@@ -42,7 +42,7 @@ pub fn program(context: &Context<'_>, sampler: Sampler) -> Result<Program, Error
             None => s.alpha_bar(0),
         };
         let views = config.prediction_type.views(from).ok_or_else(|| Error::Unsupported {
-            sampler: sampler.name(),
+            sampler: sampler.name().into(),
             t,
             reason: "alpha_bar is 0 where the step begins; mend the betas".into(),
         })?;

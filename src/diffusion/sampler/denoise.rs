@@ -128,7 +128,7 @@ impl Setup {
     pub(super) fn views(&self, t: usize) -> Result<Views, Error> {
         let prediction = self.denoise.prediction;
         prediction.views(self.alpha_bar(t)).ok_or_else(|| Error::Unsupported {
-            sampler: self.sampler.name(),
+            sampler: self.program.name.clone(),
             t,
             reason: format!(
                 "a model that predicts {} cannot start where alpha_bar is 0 (zero terminal SNR): \

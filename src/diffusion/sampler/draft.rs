@@ -33,7 +33,7 @@ impl Draft {
     /// # Errors
     /// Options and configurations that cannot be followed.
     pub fn new(context: &Context<'_>, name: &str) -> Result<Draft, Error> {
-        // Errors name a sampler: this one is not registered while its first program is made.
+        // Any sampler by timesteps would do: errors name the program.
         let mut setup = Setup::new(context, Sampler::Ddim, false)?;
         setup.program.name = name.into();
         let eps = setup.program.register("eps", context.shape);

@@ -16,6 +16,7 @@ pub mod custom;
 pub mod ddgan;
 pub mod ddim;
 pub mod ddim_inverse;
+pub mod ddnm;
 pub mod ddpm;
 pub mod deis;
 mod denoise;
@@ -63,6 +64,7 @@ pub use draft::Draft;
 use std::str::FromStr;
 
 use super::guidance::Conditioning;
+use super::linear::Restoration;
 use super::program::Program;
 use super::system::{CldMethod, System};
 use super::timesteps::Steps;
@@ -143,6 +145,7 @@ samplers! {
     Rk45, "rk45", rk45, "", 1, "adaptive Dormand-Prince 5(4) on the probability flow: --rtol, --atol";
     DpmAdaptive, "dpm_adaptive", dpm_adaptive, "", 1, "DPM-Solver-23 with adaptive steps (Lu et al. 2022): --rtol, --atol";
     DpmAdaptive12, "dpm_adaptive_12", dpm_adaptive, "", 1, "DPM-Solver-12 with adaptive steps";
+    Ddnm, "ddnm", ddnm, "", 100, "restoration by the null space (Wang et al. 2022), of degraded pictures";
     Ddgan, "ddgan", ddgan, "", 0, "the steps of a denoising diffusion GAN (Xiao et al. 2022), as many as it was trained for";
     Sscs, "sscs", sscs, "", 0, "symmetric splitting, for critically damped Langevin models (Dockhorn et al. 2022)";
     CldEm, "cld_em", cld_em, "", 0, "Euler-Maruyama, for critically damped Langevin models";
@@ -271,6 +274,11 @@ impl Sampler {
         }
     }
 
+    /// Whether it restores a degraded picture ([`Context::restoration`]) and draws nothing else.
+    pub fn restores(self) -> bool {
+        self == Self::Ddnm
+    }
+
     /// Whether it is of one system alone: its models take it, and no others do.
     pub fn of_one_system(self) -> bool {
         use Sampler::*;
@@ -319,6 +327,8 @@ pub struct Context<'a> {
     pub churn: Option<Churn>,
     /// The order of `lms` (`order` of diffusers' `step`); `None` is 4.
     pub order: Option<usize>,
+    /// The degraded picture that is to be restored, of a sampler that does so.
+    pub restoration: Option<&'a Restoration>,
     /// What solvers in continuous time are told.
     pub options: SolverOptions,
     /// Take alpha_bar rounded to f32, as diffusers does ([`Schedule::single`](super::Schedule::single)).
@@ -339,6 +349,7 @@ impl<'a> Context<'a> {
             clipped_output: false,
             churn: None,
             order: None,
+            restoration: None,
             options: SolverOptions::default(),
             single: false,
         }

@@ -47,7 +47,6 @@ impl Begun {
 
 /// What the samplers that go by timesteps share: schedule, times, program, registers.
 pub(super) struct Setup {
-    pub(super) sampler: Sampler,
     pub(super) schedule: Schedule,
     pub(super) times: Vec<usize>,
     pub(super) program: Program,
@@ -62,7 +61,7 @@ impl Setup {
     pub(super) fn new(context: &Context<'_>, sampler: Sampler, with_variance: bool) -> Result<Self, Error> {
         let times = timesteps(context.config, &context.steps)?;
         let begun = Begun::new(context, sampler, with_variance, Limits::DDPM)?;
-        Self::at(context, sampler, times, begun)
+        Self::at(context, times, begun)
     }
 
     /// At times of the sampler's own.
@@ -73,10 +72,10 @@ impl Setup {
         limits: Limits,
     ) -> Result<Self, Error> {
         let begun = Begun::new(context, sampler, false, limits)?;
-        Self::at(context, sampler, times, begun)
+        Self::at(context, times, begun)
     }
 
-    fn at(context: &Context<'_>, sampler: Sampler, times: Vec<usize>, begun: Begun) -> Result<Self, Error> {
+    fn at(context: &Context<'_>, times: Vec<usize>, begun: Begun) -> Result<Self, Error> {
         let Begun { program, model, denoise } = begun;
         let schedule =
             if context.single { Schedule::single(context.config)? } else { Schedule::new(context.config)? };
@@ -84,7 +83,7 @@ impl Setup {
             Some(true) => 1.0,
             _ => schedule.alpha_bar()[0],
         };
-        Ok(Self { sampler, schedule, times, x: program.output, program, model, denoise, beyond })
+        Ok(Self { schedule, times, x: program.output, program, model, denoise, beyond })
     }
 
     /// alpha_bar at `t`.
@@ -98,7 +97,7 @@ impl Setup {
         match alpha_bar > 0.0 {
             true => Ok(alpha_bar),
             false => Err(Error::Unsupported {
-                sampler: self.sampler.name(),
+                sampler: self.program.name.clone(),
                 t,
                 reason: format!("alpha_bar is 0 already at the next timestep {prev:?}; mend the betas"),
             }),

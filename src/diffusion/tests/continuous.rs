@@ -104,6 +104,7 @@ fn adaptive_steps_keep_their_tolerance() {
                 let options =
                     SolverOptions { rtol: Some(tolerance), atol: Some(tolerance), ..Default::default() };
                 let error = flow_error(sampler, &config, 1, options);
+                println!("{sampler:?} {tolerance}: {:.2}", error / tolerance);
                 assert!(error < 30.0 * tolerance, "{sampler:?} {tolerance} {config:?}: {error}");
             }
         }
@@ -383,9 +384,9 @@ fn chains_converge_to_the_reverse_sde() {
                     let list = recursion(&view, n, predictor, false);
                     let (a, s) = (view.process.mean(1.0), view.process.std(1.0));
                     let start = (a * MEAN, (a * SD).powi(2) + s * s);
-                    // Half way, where no step is singular.
+                    // Half way, where no step is singular, at the chain's own time there.
                     let (mean, variance) = moments(&list[..n / 2], start.0, start.1);
-                    let t = 0.5;
+                    let t = view.levels(n).unwrap()[n / 2].t;
                     let (a, s) = (view.process.mean(t), view.process.std(t));
                     let want = (a * MEAN, (a * SD).powi(2) + s * s);
                     ((mean - want.0).abs() + (variance - want.1).abs()) / want.1
@@ -393,7 +394,7 @@ fn chains_converge_to_the_reverse_sde() {
                 .collect();
             for pair in distances.windows(2) {
                 let order = (pair[0] / pair[1]).log2();
-                assert!((order - 1.0).abs() < 0.3, "{process:?} {predictor:?}: {order} {distances:?}");
+                assert!((order - 1.0).abs() < 0.1, "{process:?} {predictor:?}: {order} {distances:?}");
             }
         }
     }
@@ -403,7 +404,7 @@ fn chains_converge_to_the_reverse_sde() {
 /// of the reverse SDE, whose density is the data's.
 #[test]
 fn ddpm_converges_to_the_reverse_sde() {
-    let distances: Vec<f64> = [100, 200, 400, 800]
+    let distances: Vec<f64> = [200, 400, 800]
         .into_iter()
         .map(|n: usize| {
             let at = |k: usize| VP.mean(k as f64 / n as f64).powi(2);
@@ -427,10 +428,11 @@ fn ddpm_converges_to_the_reverse_sde() {
             (center - MEAN).abs() + (from_start + variance - SD * SD).abs()
         })
         .collect();
-    for pair in distances.windows(2) {
-        let order = (pair[0] / pair[1]).log2();
-        assert!((order - 1.0).abs() < 0.25, "{order}: {distances:?}");
-    }
+    // 0.90 and 0.93: nearer to 1 with every halving, and beyond what is left of it by half.
+    let orders: Vec<f64> = distances.windows(2).map(|pair| (pair[0] / pair[1]).log2()).collect();
+    assert!(orders.iter().all(|o| (o - 1.0).abs() < 0.15), "{orders:?}: {distances:?}");
+    let limit = 2.0 * orders[1] - orders[0];
+    assert!((limit - 1.0).abs() < 0.05, "{limit}, of {orders:?}");
 }
 
 /// Langevin's step size by its definition, per image and per batch.

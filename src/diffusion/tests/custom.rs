@@ -72,6 +72,25 @@ fn a_broken_program_names_the_instruction() {
     );
 }
 
+/// What a draft cannot do is told under the name of its own sampler.
+#[test]
+fn errors_within_a_draft_name_its_sampler() {
+    let write = |context: &Context<'_>| {
+        let d = super::super::sampler::Draft::new(context, "mine")?;
+        d.predict(d.times()[0])?;
+        d.finish()
+    };
+    let sampler = Sampler::register("mine", "", 1, write).unwrap();
+    // epsilon says nothing of the image where nothing is left of it.
+    let config = SchedulerConfig {
+        rescale_betas_zero_snr: true,
+        timestep_spacing: super::super::timesteps::Spacing::Trailing,
+        ..SchedulerConfig::default()
+    };
+    let said = sampler.program(&Context::new(&config, SHAPE, 4)).unwrap_err().to_string();
+    assert!(said.contains("mine") && said.contains("zero terminal SNR") && !said.contains("ddim"), "{said}");
+}
+
 /// A draw within a loop is the same in every pass, and so is the register that takes its place.
 #[test]
 fn given_noise_reaches_into_loops() {

@@ -42,8 +42,8 @@ fn the_validator_names_step_and_instruction() {
         (eval(0, vec![x], 4.0, None, vec![out(y, 1..3)]), "channels 1..3"),
         (eval(0, vec![x], 4.0, None, vec![out(y, 1..1)]), "channels 1..1"),
         (eval(0, vec![x], 4.0, None, vec![out(y, 0..2)]), "register y has shape"),
-        (eval(0, vec![x], 4.0, None, vec![out(x, 0..1)]), "register x is an output"),
-        (eval(0, vec![x], 4.0, None, vec![out(y, 0..1), out(y, 1..2)]), "register y is an output"),
+        (eval(0, vec![x], 4.0, None, vec![out(x, 0..1)]), "register x is a result"),
+        (eval(0, vec![x], 4.0, None, vec![out(y, 0..1), out(y, 1..2)]), "register y is a result"),
         (eval(0, vec![x], 4.0, None, vec![]), "0 sources"),
         (pointwise(Pointwise::Mul, vec![x]), "1 sources are given, but 2"),
         (pointwise(Pointwise::Exp { scale: f64::INFINITY, bias: 0.0 }, vec![x]), "scale is inf"),
@@ -55,6 +55,8 @@ fn the_validator_names_step_and_instruction() {
         (scalar(Expr::Const(f64::NAN)), "a constant is NaN"),
         (scalar(Expr::Slot(Slot(0)).unary(Unary::Sqrt)), "slot s is read before"),
         (scalar(Expr::Table { table: 0, at: Box::new(Expr::Const(1.0)) }), "no table 0"),
+        (Instruction::Apply { dst: y, operator: 0, src: x }, "no operator 0"),
+        (Instruction::Apply { dst: y, operator: 0, src: y }, "register y is read before"),
         (Instruction::Select { dst: y, cond: Slot(0), a: x, b: x }, "slot s is read before"),
         (Instruction::Select { dst: wide, cond: Slot(1), a: x, b: x }, "register x has shape"),
     ];
@@ -97,4 +99,26 @@ fn the_validator_checks_declarations() {
         let message = p.validate().expect_err(needle).to_string();
         assert!(message.contains(needle) && message.contains("program test"), "{message}");
     }
+}
+
+#[test]
+fn operators_fit_their_registers() {
+    use crate::diffusion::linear::Operator;
+    let shape = Shape::new(2, 2, 1);
+    let with = |map: Operator, dst: Reg, src: Reg| {
+        let mut p = program(vec![Instruction::Noise { dst: Reg(0), draw: 1 }]);
+        let operator = p.operator("A", map);
+        p.steps[0].instructions.push(Instruction::Noise { dst: Reg(0), draw: 2 });
+        p.steps[0].instructions.push(Instruction::Apply { dst, operator, src });
+        p.validate().map_err(|e| e.to_string())
+    };
+    let half = |factors: usize| Operator::Diagonal { shape, factors: vec![0.5; factors] };
+    assert_eq!(with(half(4), Reg(1), Reg(0)), Ok(()));
+    assert!(with(half(3), Reg(1), Reg(0)).unwrap_err().contains("operator 0 do not fit"));
+    assert!(with(half(4), Reg(0), Reg(0))
+        .unwrap_err()
+        .contains("x is a result of this instruction and also"));
+    assert!(with(half(4), Reg(2), Reg(0)).unwrap_err().contains("has shape"));
+    let nan = Operator::Diagonal { shape, factors: vec![f64::NAN; 4] };
+    assert!(with(nan, Reg(1), Reg(0)).unwrap_err().contains("not finite"));
 }

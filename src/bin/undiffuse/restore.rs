@@ -1,0 +1,350 @@
+//! `undiffuse inpaint`, `superres`, `colorize`, `deblur`: a degraded picture restored by an
+//! unconditional model, as many ways as wanted.
+
+use crate::input;
+use crate::output::png::MOST_ZOOM;
+use crate::output::{file, grid, png, OutputError};
+use crate::progress::Progress;
+use crate::Failure;
+use image::RgbImage;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+use undiffuse::diffusion::linear::{Axes, Degradation, Mask, Restoration};
+use undiffuse::diffusion::Sampler;
+use undiffuse::gpu::{Gpu, Options};
+use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, Sample};
+use undiffuse::shape::Shape;
+
+/// What every restoration and every edit is told.
+#[derive(clap::Args)]
+pub struct Common {
+    /// The picture: PNG, JPEG, WebP, GIF, BMP or PNM
+    pub image: PathBuf,
+    /// The model, named as for `sample`
+    #[arg(long, default_value = "emoji32", value_name = "NAME|FOLDER|OWNER/NAME")]
+    model: String,
+    /// How many: each is another one
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub count: usize,
+    /// Steps of DDNM, or of the sampler that draws anew
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    steps: usize,
+    /// The share of fresh noise in each step, 0 to 1 [default: 0.85 of DDNM, 0 of ddim]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    eta: Option<f64>,
+    /// A class by name or number, `all`, or `none` for the empty class [default: none where the model
+    /// has one]
+    #[arg(long, value_name = "NAME|INDEX|all", allow_negative_numbers = true)]
+    class: Option<Class>,
+    /// Scale of classifier-free guidance; 1 is none
+    #[arg(long, default_value_t = 1.0, value_name = "X", allow_negative_numbers = true)]
+    guidance_scale: f64,
+    /// Seed of all noise
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// A .png file: the picture, or what is left of it, then what was drawn
+    #[arg(long, default_value = "restored.png", value_name = "FILE.png")]
+    pub out: PathBuf,
+    /// Width of a pixel in the output
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_ZOOM)))]
+    pub zoom: u32,
+    /// The adapter, by number or a part of its name
+    #[arg(long, value_name = "NAME|NUMBER")]
+    adapter: Option<String>,
+    /// Print one JSON object about the run on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Fill the unknown part of a picture
+#[derive(clap::Args)]
+pub struct Inpaint {
+    #[command(flatten)]
+    common: Common,
+    /// White (more than half) is what is to be filled; of the picture's size [default: what is
+    /// transparent in the picture]
+    #[arg(long, value_name = "FILE")]
+    mask: Option<PathBuf>,
+}
+
+/// Make a small picture larger
+#[derive(clap::Args)]
+pub struct Superres {
+    #[command(flatten)]
+    common: Common,
+    /// How many times wider and higher; it must divide the model's size
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    scale: usize,
+    /// How the picture was made small: `average` or `bicubic`
+    #[arg(long, default_value = "average", value_name = "NAME", value_parser = ["average", "bicubic"])]
+    kernel: String,
+    /// The picture is whole: make it small first, and tell how near the restorations come
+    #[arg(long)]
+    degrade: bool,
+}
+
+/// Give a grey picture colours
+#[derive(clap::Args)]
+pub struct Colorize {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Take a blur away
+#[derive(clap::Args)]
+pub struct Deblur {
+    #[command(flatten)]
+    common: Common,
+    /// The deviation of the Gaussian that it was blurred by, in pixels of the model's size
+    #[arg(long, default_value_t = 1.0, value_name = "X")]
+    deviation: f64,
+    /// The picture is sharp: blur it first, and tell how near the restorations come
+    #[arg(long)]
+    degrade: bool,
+}
+
+/// A picture and what was done to it.
+struct Task {
+    degradation: Arc<dyn Degradation>,
+    /// `[h, w, c]` of what is left, -1 to 1.
+    measured: Vec<f32>,
+    /// The whole picture, where it is known.
+    whole: Option<Vec<f32>>,
+}
+
+pub fn inpaint(args: &Inpaint) -> Result<(), Failure> {
+    let c = &args.common;
+    run(c, |shape| {
+        let (picture, clear) = input::read_with_alpha(&c.image)?;
+        let hidden = match &args.mask {
+            Some(path) => {
+                let mask = input::read(path)?;
+                if mask.dimensions() != picture.dimensions() {
+                    let ((w, h), (pw, ph)) = (mask.dimensions(), picture.dimensions());
+                    let (path, image) = (path.display(), c.image.display());
+                    return Err(format!(
+                        "--mask {path} is {w} x {h}, {image} {pw} x {ph}: a mask is of the picture's size"
+                    )
+                    .into());
+                }
+                mask
+            }
+            None => {
+                clear.ok_or("the picture has no transparent part: say with --mask what is to be filled")?
+            }
+        };
+        let size = (shape.w as u32, shape.h as u32);
+        let (picture, hidden) = (fitted(picture, size), input::fit(hidden, size));
+        let known: Vec<bool> = hidden.pixels().map(|p| p.0[0] < 128).collect();
+        let mask = Mask::new(shape, &known)?;
+        let whole = numbers(&picture, shape);
+        let measured = apply(&mask, &whole);
+        // What is hidden may be anything: it is no measure of the restorations.
+        Ok(Task { degradation: Arc::new(mask), measured, whole: None })
+    })
+}
+
+pub fn superres(args: &Superres) -> Result<(), Failure> {
+    let c = &args.common;
+    run(c, |shape| {
+        let axes = match args.kernel.as_str() {
+            "bicubic" => Axes::bicubic(shape, args.scale)?,
+            _ => Axes::average(shape, args.scale)?,
+        };
+        degraded(c, axes, shape, args.degrade)
+    })
+}
+
+pub fn colorize(args: &Colorize) -> Result<(), Failure> {
+    // Whatever colours it has are taken away first.
+    run(&args.common, |shape| {
+        Ok(Task { whole: None, ..degraded(&args.common, Axes::grey(shape)?, shape, true)? })
+    })
+}
+
+pub fn deblur(args: &Deblur) -> Result<(), Failure> {
+    run(&args.common, |shape| {
+        degraded(&args.common, Axes::gaussian_blur(shape, args.deviation)?, shape, args.degrade)
+    })
+}
+
+/// The task of a picture that was degraded already, or is now.
+fn degraded(common: &Common, axes: Axes, shape: Shape, degrade: bool) -> Result<Task, Failure> {
+    let picture = input::read(&common.image)?;
+    let to = if degrade { shape } else { axes.operator().to() };
+    let picture = numbers(&fitted(picture, (to.w as u32, to.h as u32)), to);
+    let measured = if degrade { apply(&axes, &picture) } else { picture.clone() };
+    Ok(Task { degradation: Arc::new(axes), measured, whole: degrade.then_some(picture) })
+}
+
+fn apply(degradation: &dyn Degradation, picture: &[f32]) -> Vec<f32> {
+    let picture: Vec<f64> = picture.iter().map(|v| f64::from(*v)).collect();
+    degradation.operator().apply(&picture).iter().map(|v| *v as f32).collect()
+}
+
+/// The picture at the size that is wanted, with a note where it had another.
+pub fn fitted(picture: RgbImage, size: (u32, u32)) -> RgbImage {
+    if picture.dimensions() != size {
+        let ((w, h), (to_w, to_h)) = (picture.dimensions(), size);
+        say!("note: the picture is {w} x {h}, cut and resized to {to_w} x {to_h}");
+    }
+    input::fit(picture, size)
+}
+
+/// Numbers from -1 to 1 of three colours, or of their mean.
+pub fn numbers(picture: &RgbImage, shape: Shape) -> Vec<f32> {
+    let unit = |v: f32| v / 127.5 - 1.0;
+    let one = |p: &image::Rgb<u8>| match shape.c {
+        1 => vec![unit(p.0.iter().map(|v| f32::from(*v)).sum::<f32>() / 3.0)],
+        _ => p.0.iter().map(|v| unit(f32::from(*v))).collect(),
+    };
+    picture.pixels().flat_map(one).collect()
+}
+
+/// A picture of numbers from -1 to 1 of one or three colours.
+pub fn pictured(numbers: &[f32], shape: Shape) -> RgbImage {
+    let byte = |v: f32| ((v * 0.5 + 0.5) * 255.0).round().clamp(0.0, 255.0) as u8;
+    RgbImage::from_fn(shape.w as u32, shape.h as u32, |x, y| {
+        let at = (y as usize * shape.w + x as usize) * shape.c;
+        image::Rgb([0, 1, 2].map(|c| byte(numbers[at + c.min(shape.c - 1)])))
+    })
+}
+
+/// Refuses an output that cannot be, before any work is done.
+pub fn writable(common: &Common) -> Result<(), Failure> {
+    if common.out.extension().is_none_or(|e| !e.eq_ignore_ascii_case("png")) {
+        return Err(format!("--out {}: a .png file is written", common.out.display()).into());
+    }
+    let folder = common.out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    file::try_folder(folder)
+        .map_err(|source| OutputError::Unwritable { path: common.out.clone(), source })?;
+    Ok(())
+}
+
+/// The model and the shape of its pictures.
+pub fn picture_model(common: &Common) -> Result<(Model, Shape), Failure> {
+    let model = Model::find(&common.model)?;
+    let shape = model.image();
+    if model.is_points() || !matches!(shape.c, 1 | 3) {
+        return Err(format!("{} does not draw pictures", model.name()).into());
+    }
+    Ok((model, shape))
+}
+
+impl Common {
+    /// What is said of all that is drawn.
+    pub fn options(&self, model: &Model) -> Sample {
+        Sample {
+            count: self.count,
+            steps: Some(self.steps),
+            eta: self.eta,
+            class: self.class.clone().unwrap_or(empty(model)),
+            guidance_scale: self.guidance_scale,
+            seed: self.seed,
+            ..Sample::default()
+        }
+    }
+}
+
+/// Draws; the job, and the model's name.
+pub fn work(common: &Common, model: Model, options: &Sample) -> Result<(Job, String), Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
+    let gpu = Gpu::open(&Options { adapter: common.adapter.clone(), ..Options::default() })?;
+    let pipeline = Pipeline::new(&gpu, model, |_, _| {})?;
+    let mut job = pipeline.sample(options)?;
+    let mut progress = Progress::new();
+    while let Some(p) = job.advance(Duration::from_millis(100))? {
+        if stop.load(Ordering::SeqCst) {
+            progress.done();
+            return Err(Failure::Cancelled);
+        }
+        progress.show(p.fraction(), &format!("step {}/{}", p.step, p.steps));
+    }
+    progress.done();
+    Ok((job, pipeline.name().to_string()))
+}
+
+/// Opens the model, makes the task for its size, restores, and writes.
+fn run(common: &Common, task: impl FnOnce(Shape) -> Result<Task, Failure>) -> Result<(), Failure> {
+    writable(common)?;
+    let (model, shape) = picture_model(common)?;
+    let Task { degradation, measured, whole } = task(shape)?;
+    let (name, operator) = (degradation.name(), degradation.operator());
+    let given: Vec<f64> = measured.iter().map(|v| f64::from(*v)).collect();
+    let shown: Vec<f32> = degradation.pseudo_inverse().apply(&given).iter().map(|v| *v as f32).collect();
+    let options = Sample {
+        sampler: Sampler::Ddnm,
+        restoration: Some(Restoration { degradation, measured: measured.clone() }),
+        outputs: Outputs { images: true, tensors: true, textures: false },
+        ..common.options(&model)
+    };
+    let (mut job, model) = work(common, model, &options)?;
+    let values = job.tensors()?.values;
+    // How far from the measurement a result is that is degraded again: nowhere but by rounding.
+    let again = values.chunks_exact(shape.len()).map(|x| {
+        let x: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
+        let far = operator.apply(&x).into_iter().zip(&measured).map(|(a, b)| (a - f64::from(*b)).abs());
+        far.fold(0.0, f64::max) * 127.5
+    });
+    let off = again.fold(0.0, f64::max);
+    let mut images = vec![pictured(&shown, shape)];
+    images.extend(job.images()?);
+    let what =
+        format!("{}: {name}, undone by {} with DDNM, seed {}", common.image.display(), model, common.seed);
+    png::write_plain(&common.out, &grid::grid(&images, common.zoom)?, &what)?;
+    let report = job.report();
+    say!(
+        "{name}: {} restorations, {} evaluations each: {:.2} s on {}",
+        report.images,
+        report.nfe,
+        report.seconds,
+        report.adapter
+    );
+    say!("degraded again, they are at most {off:.3} of 255 from the picture");
+    let near = whole.map(|whole| nearness(&values, &shown, &whole));
+    if let Some([baseline, single, mean]) = near {
+        say!("PSNR to the whole picture: {baseline:.2} dB by the pseudo-inverse, {single:.2} dB of a restoration (mean), {mean:.2} dB of the mean of all");
+    }
+    say!("wrote {}", common.out.display());
+    if common.json {
+        let psnr = near.map(
+            |[baseline, single, mean]| json!({ "pseudo_inverse": baseline, "single": single, "mean": mean }),
+        );
+        say!(
+            stdout,
+            "{}",
+            json!({
+                "model": model, "degradation": name, "count": report.images, "nfe": report.nfe,
+                "seconds": report.seconds, "adapter": report.adapter, "seed": common.seed,
+                "off_by_255ths": off, "psnr": psnr, "file": common.out.display().to_string(),
+            })
+        );
+    }
+    Ok(())
+}
+
+/// The class that says nothing of the picture.
+fn empty(model: &Model) -> Class {
+    match model.label(&Class::None, 0) {
+        Ok(Some(_)) => Class::None,
+        _ => Class::Auto,
+    }
+}
+
+/// PSNR of the pseudo-inverse, of single restorations (their mean), and of the mean of all.
+fn nearness(values: &[f32], shown: &[f32], whole: &[f32]) -> [f64; 3] {
+    let psnr = |x: &[f32]| {
+        let square = |(a, b): (&f32, &f32)| (f64::from(a.clamp(-1.0, 1.0)) - f64::from(*b)).powi(2) / 4.0;
+        let mean = x.iter().zip(whole).map(square).sum::<f64>() / whole.len() as f64;
+        -10.0 * mean.max(1e-10).log10()
+    };
+    let all: Vec<&[f32]> = values.chunks_exact(whole.len()).collect();
+    let count = all.len().max(1) as f32;
+    let mean: Vec<f32> = (0..whole.len()).map(|i| all.iter().map(|x| x[i]).sum::<f32>() / count).collect();
+    [psnr(shown), all.iter().map(|x| psnr(x)).sum::<f64>() / f64::from(count), psnr(&mean)]
+}
