@@ -95,17 +95,18 @@ fn adaptive_steps_keep_their_tolerance() {
     let chains = Prediction::ALL.map(chain);
     let all = [VP, SUB_VP, VE].map(config).into_iter().chain(chains);
     for config in all {
+        // The error of the whole way in tolerances of a step, a little above what is measured. Beside
+        // loose ones it is more: the start of a flow is flat, and its steps are long.
         for (sampler, tolerances) in [
-            (Sampler::Rk45, [3e-5, 1e-5, 1e-6]),
-            (Sampler::DpmAdaptive, [1e-2, 1e-3, 1e-4]),
-            (Sampler::DpmAdaptive12, [1e-2, 1e-3, 1e-4]),
+            (Sampler::Rk45, [(3e-5, 20.0), (1e-5, 4.0), (1e-6, 4.5)]),
+            (Sampler::DpmAdaptive, [(1e-2, 6.0), (1e-3, 7.0), (1e-4, 1.5)]),
+            (Sampler::DpmAdaptive12, [(1e-2, 1.0), (1e-3, 1.5), (1e-4, 2.0)]),
         ] {
-            for tolerance in tolerances {
+            for (tolerance, bound) in tolerances {
                 let options =
                     SolverOptions { rtol: Some(tolerance), atol: Some(tolerance), ..Default::default() };
-                let error = flow_error(sampler, &config, 1, options);
-                println!("{sampler:?} {tolerance}: {:.2}", error / tolerance);
-                assert!(error < 30.0 * tolerance, "{sampler:?} {tolerance} {config:?}: {error}");
+                let error = flow_error(sampler, &config, 1, options) / tolerance;
+                assert!(error < bound, "{sampler:?} {tolerance} {config:?}: {error} tolerances");
             }
         }
     }
