@@ -18,6 +18,7 @@ mod like;
 mod output;
 mod progress;
 mod recipes;
+mod reproduce;
 mod sample;
 mod solver;
 mod tensors;
@@ -53,6 +54,9 @@ enum Verb {
     Recipes(recipes::Args),
     /// Bring a published checkpoint into a folder that `--model` takes: safetensors, smaller, mapped
     Import(recipes::Import),
+    /// Run a published checkpoint as its authors did, image by image into a folder; goes on where it
+    /// stopped
+    Reproduce(reproduce::Args),
     /// List the adapters of this machine, the embedded models and the zoo
     Info(info::Args),
 }
@@ -91,6 +95,7 @@ fn main() -> ExitCode {
         Verb::Forward(args) => forward::run(&args),
         Verb::Recipes(args) => recipes::run(&args),
         Verb::Import(args) => recipes::import(&args),
+        Verb::Reproduce(args) => reproduce::run(&args),
         Verb::Info(args) => info::run(&args),
     };
     match result {
