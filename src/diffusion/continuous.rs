@@ -27,6 +27,8 @@ pub enum Clock {
     Std,
     /// `log(s(t)) / 4`: EDM.
     QuarterLogStd,
+    /// `round((1 - t) scale)`: score_sde's VE in discrete time, whose levels fall.
+    Falling(f64),
 }
 
 /// A model in continuous time.
@@ -127,12 +129,14 @@ impl Continuous {
             Clock::Scaled(scale) => scale * t,
             Clock::Std => self.process.std(t),
             Clock::QuarterLogStd => 0.25 * self.process.std(t).ln(),
+            // The reference's times are f32, where halves fall to the even side.
+            Clock::Falling(scale) => f64::from(((1.0 - t as f32) * scale as f32).round_ties_even()),
         }
     }
 
     /// Whether a table is needed for what the network is told.
     pub(super) fn told_table(&self) -> bool {
-        !matches!(self.clock, Clock::Scaled(_))
+        !matches!(self.clock, Clock::Scaled(_) | Clock::Falling(_))
     }
 
     /// What the network is told when `left` units of time are left until `end`; `table` is
@@ -143,6 +147,8 @@ impl Continuous {
             (Clock::Scaled(scale), _) => left * (scale * unit) + scale * end,
             (Clock::Std, Some(table)) => left.table(table),
             (Clock::QuarterLogStd, Some(table)) => left.table(table).unary(Unary::Log) * 0.25,
+            // Between its levels.
+            (Clock::Falling(scale), _) => left * (-scale * unit) + scale * (1.0 - end),
             (Clock::Std | Clock::QuarterLogStd, None) => left,
         }
     }

@@ -79,15 +79,16 @@ pub fn continuous(config: &Value, n: usize) -> Result<Continuous, Error> {
             (Process::VpLinear { beta_min, beta_max }, Quantity::Eps, clock, 1e-3, Some(stds))
         }
         "subvpsde" if trained => (Process::SubVp { beta_min, beta_max }, Quantity::Eps, scaled, 1e-3, None),
-        "vesde" if trained => {
+        "vesde" => {
             let (sigma_min, sigma_max) = (model("sigma_min", 0.01)?, model("sigma_max", 50.0)?);
             if !(sigma_min > 0.0 && sigma_min < sigma_max) {
                 return Err(Error::field("sigma_min", sigma_min, "0 < sigma_min < sigma_max is wanted"));
             }
-            (Process::Ve { sigma_min, sigma_max }, Quantity::Score, Clock::Std, 1e-5, None)
+            let clock = if trained { Clock::Std } else { Clock::Falling(n.saturating_sub(1) as f64) };
+            (Process::Ve { sigma_min, sigma_max }, Quantity::Score, clock, 1e-5, None)
         }
         other => {
-            let need = "supported are vpsde, and in continuous time subvpsde and vesde";
+            let need = "supported are vpsde, vesde, and in continuous time subvpsde";
             return Err(Error::field("sde", other, need));
         }
     };
@@ -172,7 +173,19 @@ mod tests {
         let ours = Schedule::new(&scheduler(&config).unwrap()).unwrap();
         let ddpm = Schedule::new(&SchedulerConfig::default()).unwrap();
         assert!(ours.alpha_bar().iter().zip(ddpm.alpha_bar()).all(|(a, b)| (a - b).abs() < 1e-12));
-        let config = serde_json::json!({"training": {"sde": "vesde", "continuous": false}});
-        assert!(scheduler(&config).unwrap_err().to_string().contains("vesde"));
+        let config = serde_json::json!({"training": {"sde": "subvpsde", "continuous": false}});
+        assert!(scheduler(&config).unwrap_err().to_string().contains("subvpsde"));
+    }
+
+    #[test]
+    fn discrete_ve_counts_its_levels_from_the_noise() {
+        let config = serde_json::json!({"training": {"sde": "vesde", "continuous": false},
+            "model": {"sigma_min": 0.01, "sigma_max": 50, "num_scales": 1000}});
+        let model = scheduler(&config).unwrap().continuous.unwrap();
+        let levels = model.levels(1000).unwrap();
+        let told: Vec<f64> = levels.iter().map(|level| model.told(level.t)).collect();
+        assert!((0..1000).all(|k| told[k] == k as f64), "{told:?}");
+        // The network divides by the level's sigma itself.
+        assert_eq!(model.score(0.5).out, 1.0);
     }
 }

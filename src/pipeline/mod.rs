@@ -4,6 +4,7 @@
 mod album;
 mod batch;
 mod classes;
+mod effort;
 mod embedded;
 mod error;
 pub mod find;
@@ -21,6 +22,7 @@ pub mod toy;
 pub use crate::engine::Outputs;
 pub use album::Tensors;
 pub use classes::Class;
+pub use effort::{Effort, NetEffort};
 pub use embedded::{Embedded, EMBEDDED};
 pub use error::{chain, PipelineError};
 pub use flow::{Density, Likelihood};

@@ -2,9 +2,14 @@
 //! so that it can be opened without their code. The recipes are the TOML files in `recipes/`, in the
 //! references' own field names; they are embedded in the program.
 
-use super::{Model, PipelineError};
-use crate::weights::{DiffusersFolder, Json, Safetensors, TorchFile, Weights};
+use super::{Model, PipelineError, Sample};
+use crate::diffusion::sampler::{Corrector, Predictor, Sampler};
+use crate::graph::Graph;
+use crate::models::{self, Part};
+use crate::weights::json::CONFIG_LIMIT;
+use crate::weights::{Deterministic, DiffusersFolder, Json, Recorder, Safetensors, TorchFile, Weights};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,6 +30,9 @@ const ALL: &[(&str, &str)] = &[
     ("score_sde/ve_bedroom_256_ncsnpp_continuous", include_str!("../../recipes/score_sde/ve_bedroom_256_ncsnpp_continuous.toml")),
     ("score_sde/ve_ffhq_256_ncsnpp_continuous", include_str!("../../recipes/score_sde/ve_ffhq_256_ncsnpp_continuous.toml")),
     ("score_sde/ve_ffhq_1024_ncsnpp_continuous", include_str!("../../recipes/score_sde/ve_ffhq_1024_ncsnpp_continuous.toml")),
+    ("score_sde/ve_cifar10_ncsnpp", include_str!("../../recipes/score_sde/ve_cifar10_ncsnpp.toml")),
+    ("score_sde/cifar10_ncsnpp", include_str!("../../recipes/score_sde/cifar10_ncsnpp.toml")),
+    ("score_sde/subvp_cifar10_ddpm_continuous", include_str!("../../recipes/score_sde/subvp_cifar10_ddpm_continuous.toml")),
     ("ddgan/cifar10", include_str!("../../recipes/ddgan/cifar10.toml")),
     ("ddgan/celebahq_256", include_str!("../../recipes/ddgan/celebahq_256.toml")),
     ("ddgan/lsun_church_256", include_str!("../../recipes/ddgan/lsun_church_256.toml")),
@@ -66,11 +74,14 @@ impl Recipe {
         ALL.iter().map(|(name, text)| parse(name, text)).collect()
     }
 
-    /// A recipe by its name.
+    /// A recipe by its name, or a file of one's own (`.toml`).
     ///
     /// # Errors
-    /// A name that is not there, with those that are.
+    /// A name that is not there, with those that are; a file that is missing or no recipe.
     pub fn find(name: &str) -> Result<Recipe, PipelineError> {
+        if name.ends_with(".toml") {
+            return parse(name, &Json::read(Path::new(name), CONFIG_LIMIT)?.text);
+        }
         match ALL.iter().find(|(n, _)| *n == name) {
             Some((name, text)) => parse(name, text),
             None => {
@@ -98,10 +109,90 @@ impl Recipe {
         };
         Model::from_folder(&self.name, &DiffusersFolder::with_weights(self.json(), weights))
     }
+
+    /// Opens the recipe's model with weights made from their names ([`Deterministic`]): to measure
+    /// speed and memory without a checkpoint. What it draws means nothing.
+    ///
+    /// # Errors
+    /// A configuration that is not supported.
+    pub fn synthetic(&self) -> Result<Model, PipelineError> {
+        Model::from_folder(&self.name, &DiffusersFolder::synthetic(self.json()))
+    }
+
+    /// The numbers in the tensors that training moves, of all networks of the model, the encoder
+    /// included: what [`Recipe::parameters`] should be. Nothing is read.
+    ///
+    /// # Errors
+    /// A configuration that is not supported.
+    pub fn count_parameters(&self) -> Result<u64, PipelineError> {
+        let model = models::open(&self.json(), None)?;
+        let recorder = Recorder::new(&Deterministic);
+        model.build(&recorder, &mut Graph::new())?;
+        model.part(Part::Decoder, &recorder, &mut Graph::new())?;
+        // An encoder that is not supported is not needed to draw.
+        let _ = model.part(Part::Encoder, &recorder, &mut Graph::new());
+        let named: BTreeMap<String, Vec<usize>> = recorder.asked().into_iter().collect();
+        let trained = named.iter().filter(|(name, _)| !name.contains("running_"));
+        Ok(trained.map(|(_, shape)| shape.iter().product::<usize>() as u64).sum())
+    }
+
+    /// How the recipe's authors draw: score_sde's `config.sampling` with as many steps as the model
+    /// has noise levels, and of the systems what their configuration says.
+    ///
+    /// # Errors
+    /// Fields of `config.sampling` that are not known.
+    pub fn published(&self, model: &Model) -> Result<Sample, PipelineError> {
+        let mut options = Sample { sampler: model.default_sampler(), ..Sample::default() };
+        let sampling = &self.config["sampling"];
+        if sampling.is_null() {
+            return Ok(options);
+        }
+        let wrong = |field: &str, can: &str| {
+            let what = format!("{}: sampling.{field} {}; known are {can}", self.name, sampling[field]);
+            PipelineError::Option { option: "recipe", what }
+        };
+        let word = |field: &str| sampling[field].as_str().map(str::to_lowercase);
+        match word("method").as_deref() {
+            Some("ode") => {
+                options.sampler = Sampler::Rk45;
+                return Ok(options);
+            }
+            Some("pc") => {}
+            _ => return Err(wrong("method", "pc, ode")),
+        }
+        let predictor = match word("predictor").as_deref() {
+            Some("euler_maruyama") => Predictor::EulerMaruyama,
+            Some("reverse_diffusion") => Predictor::ReverseDiffusion,
+            Some("ancestral_sampling") => Predictor::Ancestral,
+            _ => {
+                return Err(wrong("predictor", "euler_maruyama, reverse_diffusion, ancestral_sampling"));
+            }
+        };
+        let corrector = match word("corrector").as_deref() {
+            None | Some("none") => Corrector::None,
+            Some("langevin") => Corrector::Langevin,
+            Some("ald") => Corrector::Ald,
+            _ => return Err(wrong("corrector", "none, langevin, ald")),
+        };
+        options.sampler = match (predictor, corrector) {
+            (Predictor::EulerMaruyama, Corrector::None) => Sampler::EulerMaruyama,
+            (Predictor::ReverseDiffusion, Corrector::None) => Sampler::ReverseDiffusion,
+            (Predictor::Ancestral, Corrector::None) => Sampler::Ancestral,
+            _ => Sampler::Pc,
+        };
+        if options.sampler == Sampler::Pc {
+            options.solver.predictor = Some(predictor);
+            options.solver.corrector = Some(corrector);
+        }
+        options.steps = model.scheduler().continuous.as_ref().map(|of| of.scales);
+        Ok(options)
+    }
 }
 
 fn parse(name: &str, text: &str) -> Result<Recipe, PipelineError> {
-    let recipe: Recipe = toml::from_str(text)
-        .map_err(|e| PipelineError::Option { option: "recipe", what: format!("{name}: {e}") })?;
+    let recipe: Recipe = toml::from_str(text).map_err(|e| {
+        let line = 1 + text[..e.span().map_or(0, |span| span.start)].matches('\n').count();
+        PipelineError::Option { option: "recipe", what: format!("{name}: line {line}: {}", e.message()) }
+    })?;
     Ok(Recipe { name: name.to_owned(), ..recipe })
 }

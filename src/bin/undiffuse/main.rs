@@ -28,6 +28,7 @@ mod output;
 mod points;
 mod progress;
 mod recipes;
+mod reproduce;
 mod restore;
 mod sample;
 mod solver;
@@ -88,6 +89,9 @@ enum Verb {
     Doctor(doctor::Args),
     /// Measure which kernels are fastest for a model on this machine, and remember it
     Tune(tune::Args),
+    /// Run a published checkpoint as its authors did, image by image into a folder; goes on where it
+    /// stopped
+    Reproduce(reproduce::Args),
     /// List the adapters of this machine, the embedded models and the zoo
     Info(info::Args),
 }
@@ -137,6 +141,7 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Tune(args) => tune::run(&args),
+        Verb::Reproduce(args) => reproduce::run(&args),
         Verb::Info(args) => info::run(&args),
     };
     match result {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use undiffuse::diffusion::linear::{Axes, Degradation, Mask, Restoration};
 use undiffuse::diffusion::Sampler;
-use undiffuse::gpu::{Gpu, Options};
+use undiffuse::gpu::Options;
 use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, Sample};
 use undiffuse::shape::Shape;
 
@@ -254,7 +254,7 @@ pub fn work(common: &Common, model: Model, options: &Sample) -> Result<(Job, Str
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
-    let gpu = Gpu::open(&Options { adapter: common.adapter.clone(), ..Options::default() })?;
+    let gpu = crate::device::open(&Options { adapter: common.adapter.clone(), ..Options::default() })?;
     let pipeline = Pipeline::new(&gpu, model, |_, _| {})?;
     let mut job = pipeline.sample(options)?;
     let mut progress = Progress::new();

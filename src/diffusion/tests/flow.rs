@@ -54,6 +54,7 @@ fn time_of(view: &Continuous, told: f64) -> f64 {
         Clock::Scaled(scale) => told / scale,
         Clock::Std => view.process.time_of_log_snr(-2.0 * told.ln()),
         Clock::QuarterLogStd => view.process.time_of_log_snr(-8.0 * told),
+        Clock::Falling(_) => unreachable!(),
     }
 }
 
