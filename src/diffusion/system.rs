@@ -53,6 +53,8 @@ pub struct CldSampling {
     pub stabilise: f64,
     /// The reference's method: `sscs`, `em` or `ode`.
     pub method: CldMethod,
+    /// Tolerances of the adaptive solver (`sampling_rtol`, `sampling_atol`).
+    pub tolerances: (f64, f64),
 }
 
 /// The method of a CLD configuration (`sampling_method`).
@@ -77,6 +79,8 @@ pub struct Lsgm {
     pub posterior: bool,
     /// Where the probability flow ends (`ode_eps`).
     pub ode_eps: f64,
+    /// Both tolerances of the adaptive solver (`ode_solver_tol`).
+    pub ode_tol: f64,
     /// Scales of latents; lower ones than the first are noise.
     pub scales: usize,
     /// Groups of a scale.
@@ -161,6 +165,15 @@ impl System {
         Self::of(class, &Value::Null, image)
     }
 
+    /// Relative and absolute tolerance of the reference's adaptive solver, if it has one.
+    pub fn tolerances(&self) -> Option<(f64, f64)> {
+        match self {
+            System::Ddgan(_) => None,
+            System::Cld(s) => Some(s.tolerances),
+            System::Lsgm(s) => Some((s.ode_tol, s.ode_tol)),
+        }
+    }
+
     /// The steps of a user who names none.
     pub fn steps(&self) -> usize {
         match self {
@@ -211,6 +224,7 @@ fn cld(f: &Fields<'_>) -> Result<CldSampling, Error> {
         quadratic: f.word("striding", false, &[("linear", false), ("quadratic", true)])?,
         stabilise: f.number("sscs_num_stab", 0.0)?,
         method: f.word("sampling_method", CldMethod::Sscs, &methods)?,
+        tolerances: (f.positive("sampling_rtol", 1e-5)?, f.positive("sampling_atol", 1e-5)?),
     })
 }
 
@@ -241,6 +255,7 @@ fn lsgm(f: &Fields<'_>, image: Shape) -> Result<Lsgm, Error> {
         steps: f.count("diffusion_steps", 1000, MOST_STEPS)?,
         posterior: f.word("denoising_stddevs", false, &[("beta", false), ("beta_post", true)])?,
         ode_eps,
+        ode_tol: f.positive("ode_solver_tol", 1e-5)?,
         scales: f.count("num_latent_scales", 1, 8)?,
         groups: f.count("num_groups_per_scale", 10, 1 << 12)?,
         z: f.count("num_latent_per_group", 20, 1 << 12)?,

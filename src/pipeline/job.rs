@@ -120,7 +120,7 @@ impl Job {
                 "norms take the statistics of a whole batch ({batch} images): an image depends on its batch"
             )
         });
-        let adaptive = (program.loop_nfe() > 0).then(|| Adaptive::of(options));
+        let adaptive = (program.loop_nfe() > 0).then(|| Adaptive::of(&inner.model.scheduler, options));
         Ok(Job {
             pipeline: pipeline.clone(),
             options: options.clone(),

@@ -45,6 +45,7 @@ const ALL: &[(&str, &str)] = &[
     ("lsgm/mnist", include_str!("../../recipes/lsgm/mnist.toml")),
     ("lsgm/omniglot", include_str!("../../recipes/lsgm/omniglot.toml")),
     ("lsgm/celebahq_256", include_str!("../../recipes/lsgm/celebahq_256.toml")),
+    ("lsgm/celebahq_256_qualitative", include_str!("../../recipes/lsgm/celebahq_256_qualitative.toml")),
 ];
 
 /// A published checkpoint.

@@ -2,6 +2,7 @@
 
 use super::Sample;
 use crate::diffusion::program::Program;
+use crate::diffusion::SchedulerConfig;
 use crate::engine::Passes;
 
 /// How far a job is.
@@ -91,8 +92,8 @@ pub struct Adaptive {
 }
 
 impl Adaptive {
-    pub(super) fn of(options: &Sample) -> Self {
-        let (rtol, atol) = options.sampler.tolerances(&options.solver);
+    pub(super) fn of(config: &SchedulerConfig, options: &Sample) -> Self {
+        let (rtol, atol) = options.sampler.tolerances(config, &options.solver);
         Self { rtol, atol, error_control: options.solver.error_control.name(), ..Self::default() }
     }
 

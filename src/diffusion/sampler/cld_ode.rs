@@ -31,7 +31,8 @@ pub fn program(context: &Context<'_>, sampler: Sampler) -> Result<Program, Error
 /// The same by [`rk45`].
 pub(super) fn adaptive(context: &Context<'_>, sampler: Sampler) -> Result<Program, Error> {
     let mut m = Flow { p: Langevin::new(context, sampler)?, tabled: None };
-    let tolerances = context.options.tolerances(rk45::TOLERANCES.0, rk45::TOLERANCES.1)?;
+    let (rtol, atol) = m.p.of.tolerances;
+    let tolerances = context.options.tolerances(rtol, atol)?;
     rk45::integrate(&mut m, tolerances, context.options.error_control)?;
     Ok(m.p.program)
 }

@@ -33,7 +33,8 @@ pub(super) fn adaptive(context: &Context<'_>, sampler: Sampler) -> Result<Progra
     // The reference's f32 variances are no smooth function.
     let context = Context { single: false, ..context.clone() };
     let mut m = Flow { p: Latent::new(&context, sampler)?, tabled: None };
-    let tolerances = context.options.tolerances(rk45::TOLERANCES.0, rk45::TOLERANCES.1)?;
+    let (rtol, atol) = (m.p.of.ode_tol, m.p.of.ode_tol);
+    let tolerances = context.options.tolerances(rtol, atol)?;
     rk45::integrate(&mut m, tolerances, context.options.error_control)?;
     Ok(m.p.program)
 }

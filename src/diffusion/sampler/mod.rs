@@ -206,9 +206,13 @@ impl Sampler {
             || matches!(self, EulerMaruyama | ReverseDiffusion | Ancestral | Pc | Rk4 | FlowHeun)
     }
 
-    /// Tolerances, given or the sampler's: relative and absolute.
-    pub fn tolerances(self, options: &SolverOptions) -> (f64, f64) {
-        let (rtol, atol) = if self == Self::Rk45 { rk45::TOLERANCES } else { dpm_adaptive::TOLERANCES };
+    /// Tolerances, given, the model's or the sampler's: relative and absolute.
+    pub fn tolerances(self, config: &SchedulerConfig, options: &SolverOptions) -> (f64, f64) {
+        let (rtol, atol) = match (self, &config.system) {
+            (Self::Rk45, Some(system)) => system.tolerances().unwrap_or(rk45::TOLERANCES),
+            (Self::Rk45, None) => rk45::TOLERANCES,
+            _ => dpm_adaptive::TOLERANCES,
+        };
         (options.rtol.unwrap_or(rtol), options.atol.unwrap_or(atol))
     }
 

@@ -118,3 +118,62 @@ fn latent_variances_solve_their_equations() {
         }
     }
 }
+
+/// The flow of CLD by adaptive steps, at the equilibrium: a rotation in `(x, sqrt(M) v)` by the
+/// angle `beta (1 - eps) / sqrt(M)`.
+#[test]
+fn adaptive_steps_rotate_the_equilibrium() {
+    let config = json!({"beta0": 3.0, "beta1": 2.0, "m_inv": 2.5, "gamma": 0.1, "numerical_eps": 0.0,
+        "denoising": false, "sampling_method": "ode", "sampling_rtol": 1e-6, "sampling_atol": 1e-6});
+    let system = System::of("CldSgm", &config, ONE).unwrap();
+    let Some(System::Cld(of)) = &system else { panic!("another system") };
+    assert_eq!(Sampler::of_system(system.as_ref().unwrap())[0], Sampler::Rk45);
+    let (p, eps) = (of.process, of.eps);
+    let config = SchedulerConfig { system: system.clone(), ..Default::default() };
+    for (sampler, steps) in [(Sampler::Rk45, 1), (Sampler::CldOde, 200)] {
+        let program = sampler.program(&Context::new(&config, ONE, steps)).unwrap();
+        let image = program.interpret(
+            &Default::default(),
+            |call| {
+                let (of_v, of_out) = p.score(call.time);
+                Ok(call.inputs[1].iter().map(|v| (-p.m_inv - of_v) * v / of_out).collect())
+            },
+            |draw, shape| vec![if draw == 0 { 0.8 } else { -0.6 }; shape.len()],
+            |_| {},
+        );
+        // Backwards in time: d(x, w)/dtau = rate (-w, x) with w = v sqrt(1 / M).
+        let angle = p.m_inv.sqrt() * (p.integral(1.0) - p.integral(eps));
+        let want = 0.8 * angle.cos() + 0.6 * angle.sin();
+        let got = image.unwrap()[0];
+        assert!((got - want).abs() < 5e-5, "{}: {got}, wanted {want}", sampler.name());
+    }
+}
+
+/// Of LSGM's flow with a network that knows normal data the latents stay as they are, in VP.
+#[test]
+fn adaptive_steps_keep_normal_latents() {
+    for kind in ["vpsde", "geometric_sde"] {
+        let config = json!({"sde_type": kind, "sigma2_0": 3e-5, "sigma2_min": 3e-5, "sigma2_max": 0.999,
+            "num_groups_per_scale": 1, "num_latent_per_group": 1, "ode_solver_tol": 1e-6});
+        let system = System::of("Lsgm", &config, ONE).unwrap();
+        let Some(System::Lsgm(of)) = &system else { panic!("another system") };
+        let sde = of.sde;
+        let config = SchedulerConfig { system: system.clone(), ..Default::default() };
+        let program = Sampler::Rk45.program(&Context::new(&config, ONE, 1)).unwrap();
+        let image = program.interpret(
+            &Default::default(),
+            // The prior predicts sqrt(var) x where all is normal; the decoder gives the latents.
+            |call| match call.net {
+                0 => {
+                    assert!((of.ode_eps..=1.0).contains(&call.time) && sde.variance(call.time) > 0.0);
+                    Ok(vec![0.0, call.inputs[0][0]])
+                }
+                _ => Ok(call.inputs[0].to_vec()),
+            },
+            |_, shape| vec![1.3; shape.len()],
+            |_| {},
+        );
+        let got = image.unwrap()[0];
+        assert!((got - 1.3).abs() < 1e-3, "{kind}: {got}");
+    }
+}
