@@ -3,9 +3,18 @@
 
 #[path = "support/command.rs"]
 mod command;
+#[path = "support/counting.rs"]
+mod counting;
 
+use counting::counted;
 use std::path::{Path, PathBuf};
 use undiffuse::weights::{TorchFile, Weights};
+
+#[global_allocator]
+static COUNTING: counting::Counting = counting::Counting;
+
+/// What refusing a file may take.
+const LIMIT: usize = 64 << 20;
 
 /// Numbers for mutations: splitmix64.
 struct Draw(u64);
@@ -92,7 +101,9 @@ fn zipped(pickle: &[u8]) -> Vec<u8> {
 
 #[track_caller]
 fn refused(bytes: Vec<u8>, words: &[&str]) {
-    let error = TorchFile::from_bytes("evil.pth", bytes, false).unwrap_err().to_string();
+    let opened = counted(|| TorchFile::from_bytes("evil.pth", bytes, false));
+    let error = opened.0.unwrap_err().to_string();
+    assert!(opened.1.peak < LIMIT, "{:?}: {error}", opened.1);
     assert!(words.iter().all(|w| error.contains(w)), "{error}");
     assert!(error.starts_with("evil.pth: "), "{error}");
 }
@@ -176,13 +187,17 @@ fn zips_that_lie_are_refused() {
     refused(good[..good.len() - 30].to_vec(), &["zip"]);
 }
 
-/// No mutation of a good file panics; what opens can be read. `UNDIFFUSE_MUTATIONS` says how many.
+/// What lists of nodes and texts of errors may take of small files, as those here all are.
+const LEAST: usize = 64 << 10;
+
+/// No mutation of a good file panics, or makes the reader ask for more at once than twice the file (of a
+/// small one: [`LEAST`]); what opens can be read. `UNDIFFUSE_MUTATIONS` says how many.
 #[test]
 fn mutations_are_errors_or_tensors() {
     let count: usize = std::env::var("UNDIFFUSE_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(2000);
     let files: Vec<Vec<u8>> = expected().keys().map(|f| std::fs::read(folder().join(f)).unwrap()).collect();
     let mut rng = Draw(1);
-    let mut opened = 0;
+    let (mut opened, mut largest, mut peak) = (0, 0, 0);
     for i in 0..count {
         let mut bytes = files[i % files.len()].clone();
         // Mutations of the pickle reach further than those of numbers: most of a small file is pickle.
@@ -200,16 +215,23 @@ fn mutations_are_errors_or_tensors() {
                 _ => bytes[at] = [0xff, 0, b'.', b'R', b'(', b'c', 0x8b, b'X'][rng.below(8)],
             }
         }
-        if let Ok(file) = TorchFile::from_bytes("mutated.pth", bytes, i % 2 == 0) {
-            opened += 1;
+        let len = bytes.len();
+        let (opens, took) = counted(|| {
+            let Ok(file) = TorchFile::from_bytes("mutated.pth", bytes, i % 2 == 0) else { return false };
             for name in file.names() {
                 let shape = file.summary(&name).map(|s| s.1.to_vec()).unwrap_or_default();
                 if let Ok(param) = file.get(&name, &shape) {
                     let _ = param.to_f32();
                 }
             }
-        }
+            true
+        });
+        opened += usize::from(opens);
+        (largest, peak) = (largest.max(took.largest), peak.max(took.peak));
+        assert!(took.largest <= LEAST.max(2 * len), "mutation {i} of {len} bytes: {took:?}");
+        assert!(took.peak < LIMIT, "mutation {i} of {len} bytes: {took:?}");
     }
+    println!("the largest allocation {largest} bytes, at once {peak}");
     assert!(opened > count / 20, "only {opened} of {count} opened");
 }
 

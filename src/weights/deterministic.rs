@@ -9,7 +9,7 @@
 //! | `class_embedding.weight` | `s` |
 //! | two dimensions or more | `s * sqrt(3 / fan_in)`, fan_in the product of all sizes but the first |
 //! | `time_proj.weight` of one dimension (Fourier) | `2 s` |
-//! | another one-dimensional `*.weight` (norms) | `1 + 0.2 s` |
+//! | another one-dimensional `*.weight` (norms), `*.running_var` | `1 + 0.2 s` |
 //! | any other (biases) | `0.1 s` |
 //!
 //! `tests/goldens_make/deterministic.py` is the same in Python.
@@ -47,7 +47,7 @@ pub fn tensor(name: &str, shape: &[usize]) -> Vec<f32> {
         _ if name == "class_embedding.weight" => (1.0, 0.0),
         2.. => ((3.0 / fan_in as f64).sqrt() as f32, 0.0),
         _ if name == "time_proj.weight" => (2.0, 0.0),
-        _ if name.ends_with(".weight") => (0.2, 1.0),
+        _ if name.ends_with(".weight") || name.ends_with(".running_var") => (0.2, 1.0),
         _ => (0.1, 0.0),
     };
     let signed = uniform(name, count).map(|u| (2.0 * u - 1.0) as f32);
@@ -87,5 +87,10 @@ mod tests {
             assert_eq!(numbers.len(), shape.iter().product::<usize>());
             assert_eq!([numbers[0].to_bits(), numbers[1].to_bits()], first, "{name} {shape:?}");
         }
+    }
+
+    #[test]
+    fn variances_are_positive() {
+        assert!(tensor("bn.running_var", &[64]).iter().all(|v| (0.8..1.2).contains(v)));
     }
 }

@@ -35,7 +35,7 @@ def weight(name, shape):
         s = s * np.float32(np.sqrt(3 / np.prod(shape[1:])))
     elif name == "time_proj.weight":
         s = np.float32(2) * s
-    elif name.endswith(".weight"):
+    elif name.endswith((".weight", ".running_var")):
         s = np.float32(1) + np.float32(0.2) * s
     else:
         s = np.float32(0.1) * s

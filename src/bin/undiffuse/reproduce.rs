@@ -166,14 +166,14 @@ fn state(recipe: &Recipe, parameters: u64, options: &Sample, takes: &Effort, mis
             seconds(net.seconds)
         );
     }
-    say!("  memory       {} on the device, {} images at once", bytes(takes.bytes), takes.batch);
+    say!("  memory       {} on the device, images at once {}", bytes(takes.bytes), takes.batch);
     if takes.adaptive {
         say!("  time         {} a pass on {}: its error says how many", long(takes.seconds), takes.adapter);
         return;
     }
     let each = takes.seconds;
     say!(
-        "  time         about {} an image on {}: {} for {missing} of {images} images, {} for the {FID} of a FID",
+        "  time         about {} an image on {}: {} for {missing} of {images}, {} for the {FID} of a FID",
         long(each),
         takes.adapter,
         long(each * missing as f64),
