@@ -17,8 +17,9 @@ const LEAST: Duration = Duration::from_micros(200);
 const MOST: usize = 4096;
 /// With less than this share of the budget left, the next dispatch waits for the next chunk.
 const REST: f64 = 0.2;
-/// The host looks how far a loop is once in so many network evaluations at most.
-const EVALS_A_LOOK: usize = 4;
+/// The host looks how far a loop is once in so many network evaluations at most: a pass of `rk45`,
+/// so that with the looks behind the last one they are still no more than one in four.
+const EVALS_A_LOOK: usize = 6;
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -186,7 +186,7 @@ fn csv(tensors: &Tensors) -> String {
 fn say(report: &Report, tensors: &Tensors) {
     let work = match &report.adaptive {
         None => format!("{} steps of {}, {} evaluations", report.steps, report.sampler, report.nfe),
-        Some(adaptive) => format!("{}, {}", report.sampler, crate::sample::spoken(adaptive)),
+        Some(adaptive) => format!("{}, {}", report.sampler, crate::text::adaptive(adaptive)),
     };
     say!(
         "{} points ({} images of {}), {work}: {:.2} s on {}",

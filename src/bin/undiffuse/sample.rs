@@ -8,6 +8,7 @@ use crate::output::{Kind, Output, Writer};
 use crate::points;
 use crate::progress::Progress;
 use crate::solver::Solver;
+use crate::text;
 use crate::Failure;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,9 +17,7 @@ use std::time::Duration;
 use undiffuse::diffusion::sampler::Sampler;
 use undiffuse::diffusion::Rng;
 use undiffuse::gpu::Options;
-use undiffuse::pipeline::{
-    Adaptive, Class, Job, Model, Outputs, Pipeline, PipelineError, Provenance, Recipe, Sample,
-};
+use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, PipelineError, Provenance, Recipe, Sample};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -190,7 +189,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         None => {
             format!("{} steps of {}, {} network evaluations each", report.steps, report.sampler, report.nfe)
         }
-        Some(adaptive) => format!("{}, {}", report.sampler, spoken(adaptive)),
+        Some(adaptive) => format!("{}, {}", report.sampler, text::adaptive(adaptive)),
     };
     say!(
         "{} image(s), {work}: {:.2} s ({rate:.2} images/s) on {}",
@@ -204,28 +203,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         say!(stdout, "{}", json(&report, &made, zoom, &writer, verdict)?);
     }
     Ok(())
-}
-
-/// What an adaptive sampler did, in a clause.
-pub fn spoken(adaptive: &Adaptive) -> String {
-    let range = |list: &mut dyn Iterator<Item = u64>| {
-        let (low, high) = list.fold((u64::MAX, 0), |(low, high), n| (low.min(n), high.max(n)));
-        if low >= high {
-            high.to_string()
-        } else {
-            format!("{low} to {high}")
-        }
-    };
-    let accepted = range(&mut adaptive.accepted.iter().map(|n| u64::from(*n)));
-    let rejected = range(&mut adaptive.rejected.iter().map(|n| u64::from(*n)));
-    let nfe = range(&mut adaptive.nfe.iter().copied());
-    let all = adaptive.nfe.iter().sum::<u64>() + adaptive.nfe_wasted;
-    let wasted = 100.0 * adaptive.nfe_wasted as f64 / all.max(1) as f64;
-    format!(
-        "rtol {}, atol {}, {accepted} steps accepted and {rejected} rejected, {nfe} network evaluations \
-         each, {wasted:.1} % more for images that were done",
-        adaptive.rtol, adaptive.atol
-    )
 }
 
 /// The options: what a flag says, else what the file of `--like` records, else the default.

@@ -1,5 +1,7 @@
 //! Numbers and tables for a person.
 
+use undiffuse::pipeline::Adaptive;
+
 /// `2.8 M`: three digits and a thousand's letter.
 pub fn count(n: u64) -> String {
     scaled(n as f64, &["", " k", " M", " G", " T"])
@@ -81,6 +83,28 @@ pub fn table(head: &[(&str, Side)], rows: &[Vec<String>]) -> String {
         text += &line(row.iter().map(String::as_str).collect());
     }
     text
+}
+
+/// What an adaptive sampler did, in a clause.
+pub fn adaptive(did: &Adaptive) -> String {
+    let range = |list: &mut dyn Iterator<Item = u64>| {
+        let (low, high) = list.fold((u64::MAX, 0), |(low, high), n| (low.min(n), high.max(n)));
+        if low >= high {
+            high.to_string()
+        } else {
+            format!("{low} to {high}")
+        }
+    };
+    let accepted = range(&mut did.accepted.iter().map(|n| u64::from(*n)));
+    let rejected = range(&mut did.rejected.iter().map(|n| u64::from(*n)));
+    let nfe = range(&mut did.nfe.iter().copied());
+    let all = did.nfe.iter().sum::<u64>() + did.nfe_wasted;
+    let wasted = 100.0 * did.nfe_wasted as f64 / all.max(1) as f64;
+    format!(
+        "rtol {}, atol {}, {accepted} steps accepted and {rejected} rejected, {nfe} network evaluations \
+         each, {wasted:.1} % more for images that were done",
+        did.rtol, did.atol
+    )
 }
 
 #[cfg(test)]

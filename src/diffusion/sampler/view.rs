@@ -9,9 +9,19 @@ use super::super::program::{Coef, Expr, Instruction, Program, Reg, Slot, Term, T
 use super::super::timesteps::Steps;
 use super::super::Error;
 use super::denoise::Limits;
+use super::equation::Units;
 use super::solve::mix;
-use super::view_flow::Tabled;
 use super::{Begun, Context, Sampler};
+
+/// The tables of a model's slope, by their index, and the slots that hold their values.
+pub(super) struct Tabled {
+    pub(super) units: Units,
+    pub(super) time: Slot,
+    pub(super) told: Option<usize>,
+    pub(super) x: Option<(Slot, usize)>,
+    pub(super) out: (Slot, usize),
+    pub(super) input: Option<(Slot, usize)>,
+}
 
 /// A continuous model's program while it is written.
 pub(super) struct Model {

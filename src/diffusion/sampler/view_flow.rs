@@ -5,17 +5,7 @@ use super::super::program::{Coef, Expr, Instruction, Program, Reg, Slot, SlotIni
 use super::super::Error;
 use super::equation::{label, At, Equation, Units};
 use super::solve::mix;
-use super::view::Model;
-
-/// The tables of a model's slope, by their index, and the slots that hold their values.
-pub(super) struct Tabled {
-    units: Units,
-    time: Slot,
-    told: Option<usize>,
-    x: Option<(Slot, usize)>,
-    out: (Slot, usize),
-    input: Option<(Slot, usize)>,
-}
+use super::view::{Model, Tabled};
 
 impl Model {
     /// The slope's factors at the time of the last evaluation: of the state, and of the
