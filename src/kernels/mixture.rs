@@ -211,23 +211,24 @@ impl Mixture {
             let scale = if let Form::Edm { data } = self.form { s.hypot(data) } else { 1.0 };
             let point = [0, 1].map(|d| f64::from(point[d]) * scale);
             let u = [0, 1].map(|d| f64::from(u[d]) * scale);
-            let parts: Vec<([f64; 2], f64, f64)> = components
+            let parts: Vec<Part> = components
                 .chunks_exact(3)
                 .map(|c| {
                     let m = [f64::from(c[0]), f64::from(c[1])];
                     let d = [point[0] - a * m[0], point[1] - a * m[1]];
                     let far = (d[0] * d[0] + d[1] * d[1]) / (2.0 * v);
                     let size = (point[0].abs() + a * m[0].abs()).hypot(point[1].abs() + a * m[1].abs());
-                    (m, f64::from(c[2]) - far, far + f64::from(c[2]).abs() + d[0].hypot(d[1]) * size / v)
+                    let log = f64::from(c[2]);
+                    Part { m, log: log - far, loose: far + log.abs() + d[0].hypot(d[1]) * size / v }
                 })
                 .collect();
-            let top = parts.iter().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
-            let whole: f64 = parts.iter().map(|p| (p.1 - top).exp()).sum();
-            let weigh = |f: &dyn Fn(&([f64; 2], f64, f64)) -> f64| {
-                parts.iter().map(|p| (p.1 - top).exp() / whole * f(p)).sum::<f64>()
+            let top = parts.iter().map(|p| p.log).fold(f64::NEG_INFINITY, f64::max);
+            let whole: f64 = parts.iter().map(|p| (p.log - top).exp()).sum();
+            let weigh = |f: &dyn Fn(&Part) -> f64| {
+                parts.iter().map(|p| (p.log - top).exp() / whole * f(p)).sum::<f64>()
             };
-            let mean = [0, 1].map(|d| weigh(&|p| p.0[d]));
-            let from = |p: &([f64; 2], f64, f64)| [p.0[0] - mean[0], p.0[1] - mean[1]];
+            let mean = [0, 1].map(|d| weigh(&|p| p.m[d]));
+            let from = |p: &Part| [p.m[0] - mean[0], p.m[1] - mean[1]];
             for d in 0..2 {
                 let turned = a / v
                     * weigh(&|p| {
@@ -239,7 +240,7 @@ impl Mixture {
                     * weigh(&|p| {
                         let f = from(p);
                         let far = f[0].hypot(f[1]);
-                        (4.0 + p.2)
+                        (4.0 + p.loose)
                             * (far * far + far * (mean[0].hypot(mean[1]) + 1.0) * 1e-1)
                             * u[0].hypot(u[1])
                     });
@@ -351,13 +352,9 @@ mod tests {
             let h = 1.0 / 1024.0;
             let moved =
                 |h: f32| op.reference(&[x[0] + h * u[0], x[1] + h * u[1]], &[told as f32], &components).value;
-            for d in 0..2 {
-                let want = (moved(h)[d] - moved(-h)[d]) / f64::from(2.0 * h);
-                assert!(
-                    (slope[d] - want).abs() < 1e-4 * want.abs().max(1.0),
-                    "{form:?}: {} {want}",
-                    slope[d]
-                );
+            for ((got, up), down) in slope.iter().zip(moved(h)).zip(moved(-h)) {
+                let want = (up - down) / f64::from(2.0 * h);
+                assert!((got - want).abs() < 1e-4 * want.abs().max(1.0), "{form:?}: {got} {want}");
             }
         }
     }
