@@ -6,13 +6,15 @@ use super::pace::Ran;
 use super::repeat::STATUS_BYTES;
 use super::EngineError;
 use crate::clock::Instant;
-use crate::gpu::{Part, Readback, Ticket};
+use crate::gpu::{GpuError, Part, Readback, Ticket, DEADLINE};
 use crate::kernels::gate::Mode;
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The shortest chunk that is worth a submission.
 const LEAST: Duration = Duration::from_micros(200);
+/// The time that a chunk should take of a batch that is waited for.
+const CHUNK: Duration = Duration::from_millis(100);
 /// The most dispatches of a chunk.
 const MOST: usize = 4096;
 /// With less than this share of the budget left, the next dispatch waits for the next chunk.
@@ -121,6 +123,24 @@ impl Executable {
     pub fn start(&self, batch: &Batch) -> Result<Run, EngineError> {
         self.write_batch(batch)?;
         Ok(Run::new())
+    }
+
+    /// Runs a batch from its first dispatch to its last, and waits.
+    ///
+    /// # Errors
+    /// As [`Executable::start`]; a timeout or a lost device.
+    pub fn draw(&self, batch: &Batch) -> Result<Drawn, EngineError> {
+        let mut run = self.start(batch)?;
+        loop {
+            match run.turn(self, CHUNK)? {
+                Turn::Submitted => {}
+                Turn::Wait(ticket) if ticket.wait(DEADLINE)?.is_none() => {
+                    return Err(GpuError::Timeout { what: "a batch", deadline: DEADLINE }.into());
+                }
+                Turn::Wait(_) => {}
+                Turn::Drawn(drawn) => return Ok(*drawn),
+            }
+        }
     }
 }
 

@@ -119,6 +119,19 @@ struct Part {
     loose: f64,
 }
 
+/// The components as the point `x` sees them, where the image's factor is `a` and a component's
+/// variance `v`.
+fn parts(components: &[f32], a: f64, v: f64, x: [f64; 2]) -> Vec<Part> {
+    let part = |c: &[f32]| {
+        let (m, log) = ([f64::from(c[0]), f64::from(c[1])], f64::from(c[2]));
+        let d = [x[0] - a * m[0], x[1] - a * m[1]];
+        let far = (d[0] * d[0] + d[1] * d[1]) / (2.0 * v);
+        let size = (x[0].abs() + a * m[0].abs()).hypot(x[1].abs() + a * m[1].abs());
+        Part { m, log: log - far, loose: far + log.abs() + d[0].hypot(d[1]) * size / v }
+    };
+    components.chunks_exact(3).map(part).collect()
+}
+
 impl Mixture {
     /// From points `x` `[n, points, 2]` and times `t` `[n]`; `components` as [`Mixture::pack`] makes them.
     pub fn calls<B: Clone>(&self, caps: &Caps, inputs: [B; 3], dst: B) -> Vec<Call<B>> {
@@ -161,17 +174,7 @@ impl Mixture {
             let v = a * a * self.variance + s * s;
             let scale = if let Form::Edm { data } = self.form { s.hypot(data) } else { 1.0 };
             let point = [0, 1].map(|d| f64::from(point[d]) * scale);
-            let parts: Vec<Part> = components
-                .chunks_exact(3)
-                .map(|c| {
-                    let m = [f64::from(c[0]), f64::from(c[1])];
-                    let d = [point[0] - a * m[0], point[1] - a * m[1]];
-                    let far = (d[0] * d[0] + d[1] * d[1]) / (2.0 * v);
-                    let size = (point[0].abs() + a * m[0].abs()).hypot(point[1].abs() + a * m[1].abs());
-                    let log = f64::from(c[2]) - far;
-                    Part { m, log, loose: far + f64::from(c[2]).abs() + d[0].hypot(d[1]) * size / v }
-                })
-                .collect();
+            let parts = parts(components, a, v, point);
             let top = parts.iter().map(|p| p.log).fold(f64::NEG_INFINITY, f64::max);
             let whole: f64 = parts.iter().map(|p| (p.log - top).exp()).sum();
             for (d, x) in point.into_iter().enumerate() {
@@ -211,17 +214,7 @@ impl Mixture {
             let scale = if let Form::Edm { data } = self.form { s.hypot(data) } else { 1.0 };
             let point = [0, 1].map(|d| f64::from(point[d]) * scale);
             let u = [0, 1].map(|d| f64::from(u[d]) * scale);
-            let parts: Vec<Part> = components
-                .chunks_exact(3)
-                .map(|c| {
-                    let m = [f64::from(c[0]), f64::from(c[1])];
-                    let d = [point[0] - a * m[0], point[1] - a * m[1]];
-                    let far = (d[0] * d[0] + d[1] * d[1]) / (2.0 * v);
-                    let size = (point[0].abs() + a * m[0].abs()).hypot(point[1].abs() + a * m[1].abs());
-                    let log = f64::from(c[2]);
-                    Part { m, log: log - far, loose: far + log.abs() + d[0].hypot(d[1]) * size / v }
-                })
-                .collect();
+            let parts = parts(components, a, v, point);
             let top = parts.iter().map(|p| p.log).fold(f64::NEG_INFINITY, f64::max);
             let whole: f64 = parts.iter().map(|p| (p.log - top).exp()).sum();
             let weigh = |f: &dyn Fn(&Part) -> f64| {

@@ -115,7 +115,7 @@ impl Pipeline {
         if flow == Flow::Decode && self.model().is_shifted() {
             program = crate::diffusion::score_sde::centred(program);
         }
-        let given = program.find_register("x").into_iter().map(|x| (x, values.clone())).collect();
+        let given = program.find_register("x").map(|x| (x, values)).into_iter().collect();
         pollster::block_on(Job::new(self, options, Work { program, nets: None, given }, |_, _| {}))
     }
 }

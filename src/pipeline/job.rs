@@ -25,7 +25,7 @@ pub struct Job {
     pub(super) pipeline: Pipeline,
     pub(super) options: Sample,
     pub(super) program: Program,
-    /// Arrays of all images for input registers.
+    /// As [`Work::given`].
     given: Vec<(Reg, Vec<f32>)>,
     pub(super) exe: Executable,
     pub(super) run: Option<Run>,
@@ -48,14 +48,19 @@ pub(super) struct Work {
     pub program: Program,
     /// The program's networks, where they are not the model's own.
     pub nets: Option<Vec<NetGraph>>,
-    /// Arrays of all images (`[count, h, w, c]`) for the program's input registers.
+    /// Arrays of all images (`[count, h, w, c]`) for the program's input registers, or of one
+    /// that serves them all.
     pub given: Vec<(Reg, Vec<f32>)>,
 }
 
 impl Work {
-    /// A program that is given nothing.
-    pub fn of(program: Program) -> Work {
-        Work { program, nets: None, given: Vec::new() }
+    /// A program of the model's own networks, given the picture that the options bring, if they
+    /// bring one.
+    pub fn of(program: Program, options: &Sample) -> Work {
+        let measured = options.restoration.as_ref().map(|r| &r.measured);
+        let picture = measured.or(options.start.as_ref().map(|s| &s.picture));
+        let given = program.find_register("y").zip(picture.cloned()).into_iter().collect();
+        Work { program, nets: None, given }
     }
 }
 
@@ -355,16 +360,11 @@ impl Job {
             }
         }
         registers.extend(given);
-        let restored = self.options.restoration.as_ref().map(|r| &r.measured);
-        let given = restored.or(self.options.start.as_ref().map(|s| &s.picture));
-        if let Some((given, y)) = given.zip(self.program.find_register("y")) {
-            registers.push((y, given.repeat(n as usize)));
-        }
         Ok(Batch { first_index, seed, inputs, registers })
     }
 
-    /// The present batch's part of an array of all images; a last batch that is not full
-    /// repeats the last image.
+    /// The present batch's part of an array of all images; what is missing (in a last batch that
+    /// is not full, or where one serves all) is the last image again.
     fn part(&self, reg: Reg, values: &[f32]) -> Vec<f32> {
         let len = self.program.registers[reg.0 as usize].shape.len();
         let last = (values.len() / len.max(1)).saturating_sub(1);

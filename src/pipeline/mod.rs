@@ -244,7 +244,7 @@ impl Pipeline {
         progress: impl FnMut(usize, usize),
     ) -> Result<Job, PipelineError> {
         let program = self.program(options)?;
-        Job::new(self, options, Work::of(program), progress).await
+        Job::new(self, options, Work::of(program, options), progress).await
     }
 
     /// The sampler's program for these options: what the GPU will run.

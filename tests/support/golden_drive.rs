@@ -3,12 +3,11 @@
 use super::diffusers::{difference, Result, STATE};
 use super::Outcome;
 use std::path::Path;
-use std::time::Duration;
 use undiffuse::diffusion::program::{Instruction, Program, Reg};
 use undiffuse::diffusion::sampler::{Context, ErrorControl, Sampler, SolverOptions};
 use undiffuse::diffusion::timesteps::Steps;
 use undiffuse::diffusion::{SchedulerConfig, System};
-use undiffuse::engine::{Batch, Executable, NetGraph, Outputs, Turn};
+use undiffuse::engine::{Batch, Executable, NetGraph, Outputs};
 use undiffuse::gpu::Gpu;
 use undiffuse::graph::bind::WeightStore;
 use undiffuse::graph::{passes, Graph};
@@ -117,16 +116,7 @@ impl Drive {
     pub fn solve(&self, given: &[(&str, &[f32])], calls: f64) -> Result<Option<Outcome>> {
         let register = |(name, values): &(&str, &[f32])| Ok((self.register(name)?, values.to_vec()));
         let registers = given.iter().map(register).collect::<Result<_>>()?;
-        let mut run = self.exe.start(&Batch { registers, ..Batch::default() })?;
-        let drawn = loop {
-            match run.turn(&self.exe, Duration::from_millis(100))? {
-                Turn::Submitted => {}
-                Turn::Wait(ticket) => {
-                    ticket.wait(Duration::from_secs(60))?;
-                }
-                Turn::Drawn(drawn) => break drawn,
-            }
-        };
+        let drawn = self.exe.draw(&Batch { registers, ..Batch::default() })?;
         let passes = drawn.passes.ok_or("it does not say how many passes it took")?;
         let once = (self.program.nfe() - self.program.loop_nfe()) as f64;
         // In batch control all images take the same steps.

@@ -1,7 +1,7 @@
 //! `undiffuse edit`: a picture noised to a strength and drawn anew.
 
 use crate::output::{grid, png};
-use crate::restore::{fitted, numbers, picture_model, pictured, work, writable, Common};
+use crate::restore::{picture_model, pictured, sized, work, writable, Common};
 use crate::{input, Failure};
 use serde_json::json;
 use undiffuse::diffusion::sdedit::Start;
@@ -25,8 +25,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let common = &args.common;
     writable(common)?;
     let (model, shape) = picture_model(common)?;
-    let picture = fitted(input::read(&common.image)?, (shape.w as u32, shape.h as u32));
-    let picture = numbers(&picture, shape);
+    let picture = sized(input::read(&common.image)?, shape)?;
     let options = Sample {
         sampler: args.sampler,
         start: Some(Start { picture: picture.clone(), strength: args.strength }),

@@ -1,13 +1,9 @@
 //! What the verbs along the probability flow share: their flags, the model on its device,
 //! the pictures, the run.
 
-use crate::progress::Progress;
 use crate::solver::Solver;
-use crate::{input, numbers, Failure};
+use crate::{input, numbers, progress, Failure};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
-use std::time::Duration;
 use undiffuse::diffusion::Sampler;
 use undiffuse::gpu::Options;
 use undiffuse::pipeline::{Class, Job, Model, Pipeline, Sample};
@@ -90,39 +86,21 @@ pub fn read(paths: &[PathBuf], shape: Shape) -> Result<Given, Failure> {
         if is_numbers(path) {
             return Err(format!("{}: numbers stand alone, give one such file", path.display()).into());
         }
-        let picture = input::read(path)?;
         let size = (shape.w as u32, shape.h as u32);
-        if size != picture.dimensions() {
-            let (w, h) = picture.dimensions();
-            say!("note: {} is {w} x {h}, resized to {} x {}", path.display(), size.0, size.1);
-        }
-        let picture = input::fit(picture, size);
-        match shape.c {
-            3 => levels.extend_from_slice(picture.as_raw()),
-            1 => levels.extend_from_slice(image::imageops::grayscale(&picture).as_raw()),
-            c => return Err(format!("this model's pictures have {c} channels: give numbers (.npz)").into()),
-        }
+        let picture = input::fitted(input::read(path)?, size, &path.display().to_string());
+        let own = input::levels(&picture, shape.c);
+        let why = || format!("this model's pictures have {} channels: give numbers (.npz)", shape.c);
+        levels.extend(own.ok_or_else(why)?);
     }
     Ok(Given::Levels(levels))
 }
 
-/// Runs a job to its end, showing how far it is; Ctrl-C stops it.
+/// Runs a job to its end, and says what it took.
 pub fn finish(job: &mut Job, what: &str) -> Result<(), Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
     for note in job.report().notes {
         say!("note: {note}");
     }
-    let mut progress = Progress::new();
-    while let Some(p) = job.advance(Duration::from_millis(100))? {
-        if stop.load(Ordering::SeqCst) {
-            progress.done();
-            return Err(Failure::Cancelled);
-        }
-        progress.show(p.fraction(), &format!("{what} {}/{}", p.images, p.count));
-    }
-    progress.done();
+    progress::finish(job, what)?;
     let report = job.report();
     let nfe = report.nfe;
     say!("{nfe} network evaluations at most, {:.2} s on {}", report.seconds, report.adapter);

@@ -84,11 +84,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
         (_, longest) => within(picture.dimensions(), longest.unwrap_or(64)),
     };
-    if size != picture.dimensions() {
-        let (w, h) = picture.dimensions();
-        say!("note: the picture is {w} x {h}, resized to {} x {}", size.0, size.1);
-    }
-    let picture = input::fit(picture, size);
+    let picture = input::fitted(picture, size, "the picture");
     let x: Vec<f64> = picture.as_raw().iter().map(|v| f64::from(*v) / 127.5 - 1.0).collect();
     let what = format!("{} noised by {about}, seed {}", image.display(), args.seed);
     let show = |x: &[f64], a: f64, s: f64| shown_at(x, size, a, s);

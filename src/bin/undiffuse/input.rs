@@ -53,6 +53,24 @@ pub fn read_with_alpha(path: &Path) -> Result<(RgbImage, Option<RgbImage>), Inpu
     Ok((over_white, Some(clear)))
 }
 
+/// [`fit`], with a note where the picture had another size.
+pub fn fitted(picture: RgbImage, size: (u32, u32), name: &str) -> RgbImage {
+    if picture.dimensions() != size {
+        let ((w, h), (to_w, to_h)) = (picture.dimensions(), size);
+        say!("note: {name} is {w} x {h}, resized to {to_w} x {to_h}");
+    }
+    fit(picture, size)
+}
+
+/// Levels from 0 to 255, `[h, w, c]`, of three colours or of their luma; `None` of other channels.
+pub fn levels(picture: &RgbImage, channels: usize) -> Option<Vec<u8>> {
+    match channels {
+        3 => Some(picture.as_raw().clone()),
+        1 => Some(image::imageops::grayscale(picture).into_raw()),
+        _ => None,
+    }
+}
+
 /// The picture at another size: its middle, cut to the new proportions, then resized.
 pub fn fit(picture: RgbImage, size: (u32, u32)) -> RgbImage {
     if picture.dimensions() == size {

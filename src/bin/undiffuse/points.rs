@@ -4,7 +4,7 @@ use crate::draw::points::{cloud, flow, scatter, DATA, NOISE};
 use crate::output::animation::Animation;
 use crate::output::npz;
 use crate::output::png::Text;
-use crate::output::{file, OutputError};
+use crate::output::{file, try_file};
 use crate::progress::Progress;
 use crate::Failure;
 use std::fmt::Write;
@@ -62,8 +62,7 @@ pub fn run(
 ) -> Result<(), Failure> {
     let kind = Kind::of("--out", wanted.out, &ALL)?;
     for path in [Some(wanted.out), wanted.flow].into_iter().flatten() {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        file::try_folder(folder).map_err(|source| OutputError::Unwritable { path: path.into(), source })?;
+        try_file(path)?;
     }
     let flow_kind = wanted.flow.map(|path| Kind::of("--flow", path, &PLOTS)).transpose()?;
     let mut film = wanted.animate.map(|path| Animation::open(path, wanted.out, 1)).transpose()?;

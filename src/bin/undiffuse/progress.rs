@@ -1,8 +1,12 @@
 //! Progress for a person: a bar on a terminal, plain lines elsewhere.
 
+use crate::Failure;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use undiffuse::pipeline::Job;
 
 /// Says how far a run is, on stderr.
 pub struct Progress {
@@ -49,4 +53,22 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Runs a job to its end, showing how far it is; Ctrl-C stops it.
+pub fn finish(job: &mut Job, what: &str) -> Result<(), Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
+    let mut progress = Progress::new();
+    while let Some(p) = job.advance(Duration::from_millis(100))? {
+        if stop.load(Ordering::SeqCst) {
+            progress.done();
+            return Err(Failure::Cancelled);
+        }
+        let text = format!("{what} {}/{}, step {}/{}", p.images, p.count, p.step, p.steps);
+        progress.show(p.fraction(), &text);
+    }
+    progress.done();
+    Ok(())
 }

@@ -1,17 +1,13 @@
 //! `undiffuse inpaint`, `superres`, `colorize`, `deblur`: a degraded picture restored by an
 //! unconditional model, as many ways as wanted.
 
-use crate::input;
 use crate::output::png::MOST_ZOOM;
-use crate::output::{file, grid, png, OutputError};
-use crate::progress::Progress;
-use crate::Failure;
+use crate::output::{grid, png, try_file};
+use crate::{input, progress, Failure};
 use image::RgbImage;
 use serde_json::json;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use undiffuse::diffusion::linear::{Axes, Degradation, Mask, Restoration};
 use undiffuse::diffusion::Sampler;
 use undiffuse::gpu::Options;
@@ -137,10 +133,10 @@ pub fn inpaint(args: &Inpaint) -> Result<(), Failure> {
             }
         };
         let size = (shape.w as u32, shape.h as u32);
-        let (picture, hidden) = (fitted(picture, size), input::fit(hidden, size));
+        let hidden = input::fit(hidden, size);
         let known: Vec<bool> = hidden.pixels().map(|p| p.0[0] < 128).collect();
         let mask = Mask::new(shape, &known)?;
-        let whole = numbers(&picture, shape);
+        let whole = sized(picture, shape)?;
         let measured = apply(&mask, &whole);
         // What is hidden may be anything: it is no measure of the restorations.
         Ok(Task { degradation: Arc::new(mask), measured, whole: None })
@@ -175,7 +171,7 @@ pub fn deblur(args: &Deblur) -> Result<(), Failure> {
 fn degraded(common: &Common, axes: Axes, shape: Shape, degrade: bool) -> Result<Task, Failure> {
     let picture = input::read(&common.image)?;
     let to = if degrade { shape } else { axes.operator().to() };
-    let picture = numbers(&fitted(picture, (to.w as u32, to.h as u32)), to);
+    let picture = sized(picture, to)?;
     let measured = if degrade { apply(&axes, &picture) } else { picture.clone() };
     Ok(Task { degradation: Arc::new(axes), measured, whole: degrade.then_some(picture) })
 }
@@ -185,23 +181,11 @@ fn apply(degradation: &dyn Degradation, picture: &[f32]) -> Vec<f32> {
     degradation.operator().apply(&picture).iter().map(|v| *v as f32).collect()
 }
 
-/// The picture at the size that is wanted, with a note where it had another.
-pub fn fitted(picture: RgbImage, size: (u32, u32)) -> RgbImage {
-    if picture.dimensions() != size {
-        let ((w, h), (to_w, to_h)) = (picture.dimensions(), size);
-        say!("note: the picture is {w} x {h}, cut and resized to {to_w} x {to_h}");
-    }
-    input::fit(picture, size)
-}
-
-/// Numbers from -1 to 1 of three colours, or of their mean.
-pub fn numbers(picture: &RgbImage, shape: Shape) -> Vec<f32> {
-    let unit = |v: f32| v / 127.5 - 1.0;
-    let one = |p: &image::Rgb<u8>| match shape.c {
-        1 => vec![unit(p.0.iter().map(|v| f32::from(*v)).sum::<f32>() / 3.0)],
-        _ => p.0.iter().map(|v| unit(f32::from(*v))).collect(),
-    };
-    picture.pixels().flat_map(one).collect()
+/// A picture at the size that is wanted, as numbers from -1 to 1.
+pub fn sized(picture: RgbImage, shape: Shape) -> Result<Vec<f32>, Failure> {
+    let picture = input::fitted(picture, (shape.w as u32, shape.h as u32), "the picture");
+    let levels = input::levels(&picture, shape.c).ok_or("pictures have one channel or three")?;
+    Ok(levels.iter().map(|v| f32::from(*v) / 127.5 - 1.0).collect())
 }
 
 /// A picture of numbers from -1 to 1 of one or three colours.
@@ -218,10 +202,7 @@ pub fn writable(common: &Common) -> Result<(), Failure> {
     if common.out.extension().is_none_or(|e| !e.eq_ignore_ascii_case("png")) {
         return Err(format!("--out {}: a .png file is written", common.out.display()).into());
     }
-    let folder = common.out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    file::try_folder(folder)
-        .map_err(|source| OutputError::Unwritable { path: common.out.clone(), source })?;
-    Ok(())
+    Ok(try_file(&common.out)?)
 }
 
 /// The model and the shape of its pictures.
@@ -251,21 +232,10 @@ impl Common {
 
 /// Draws; the job, and the model's name.
 pub fn work(common: &Common, model: Model, options: &Sample) -> Result<(Job, String), Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
     let gpu = crate::device::open(&Options { adapter: common.adapter.clone(), ..Options::default() })?;
     let pipeline = Pipeline::new(&gpu, model, |_, _| {})?;
     let mut job = pipeline.sample(options)?;
-    let mut progress = Progress::new();
-    while let Some(p) = job.advance(Duration::from_millis(100))? {
-        if stop.load(Ordering::SeqCst) {
-            progress.done();
-            return Err(Failure::Cancelled);
-        }
-        progress.show(p.fraction(), &format!("step {}/{}", p.step, p.steps));
-    }
-    progress.done();
+    progress::finish(&mut job, "picture")?;
     Ok((job, pipeline.name().to_string()))
 }
 

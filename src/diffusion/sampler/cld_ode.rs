@@ -56,10 +56,6 @@ impl Equation for Flow {
         (1.0, self.p.of.eps)
     }
 
-    fn whole(&self) -> bool {
-        false
-    }
-
     fn state(&self) -> Vec<Reg> {
         vec![self.p.x, self.p.v]
     }
@@ -88,10 +84,6 @@ impl Equation for Flow {
             mix(to_v, vec![term(1, x), term(2, v), term(3, self.p.out)]),
         ]);
         list
-    }
-
-    fn preview(&self, _: f64) -> Vec<Instruction> {
-        Vec::new()
     }
 
     fn push(&mut self, label: String, instructions: Vec<Instruction>) {

@@ -24,7 +24,9 @@ pub(super) trait Equation {
     /// Where the solution begins and where it ends.
     fn interval(&self) -> (f64, f64);
     /// Whether its functions of time are smooth between whole times alone.
-    fn whole(&self) -> bool;
+    fn whole(&self) -> bool {
+        false
+    }
     /// The state.
     fn state(&self) -> Vec<Reg>;
     /// The program under construction.
@@ -33,8 +35,11 @@ pub(super) trait Equation {
     fn tabulate(&mut self, units: Units) -> Result<(), Error>;
     /// Instructions that write the slope of `state` at a time into `into`.
     fn slope(&self, at: At, state: &[Reg], into: &[Reg]) -> Vec<Instruction>;
-    /// Behind a slope of the state at `t`: what previews show.
-    fn preview(&self, t: f64) -> Vec<Instruction>;
+    /// Behind a slope of the state at `t`: what previews show, if not the state.
+    fn preview(&self, t: f64) -> Vec<Instruction> {
+        let _ = t;
+        Vec::new()
+    }
     /// Appends a step; the first one begins with the initial noise.
     fn push(&mut self, label: String, instructions: Vec<Instruction>);
     /// Appends the last step, from where the solution ends to the image.

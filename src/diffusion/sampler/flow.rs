@@ -166,10 +166,6 @@ impl Equation for Way {
         list
     }
 
-    fn preview(&self, _: f64) -> Vec<Instruction> {
-        Vec::new()
-    }
-
     fn push(&mut self, label: String, mut instructions: Vec<Instruction>) {
         let p = &mut self.model.program;
         if let (true, Some(d)) = (p.steps.is_empty(), &self.density) {

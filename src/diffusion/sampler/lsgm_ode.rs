@@ -59,10 +59,6 @@ impl Equation for Flow {
         (1.0, self.p.of.ode_eps)
     }
 
-    fn whole(&self) -> bool {
-        false
-    }
-
     fn state(&self) -> Vec<Reg> {
         vec![self.p.x]
     }
@@ -88,10 +84,6 @@ impl Equation for Flow {
         let terms = factors.into_iter().zip(srcs).map(|(coef, src)| Term { coef, src });
         list.extend([self.p.eval(state[0], time), mix(into[0], terms.collect())]);
         list
-    }
-
-    fn preview(&self, _: f64) -> Vec<Instruction> {
-        Vec::new()
     }
 
     fn push(&mut self, label: String, instructions: Vec<Instruction>) {

@@ -117,6 +117,11 @@ impl Output {
     }
 }
 
+/// Tries that the file `path` can be written, before any work is done.
+pub fn try_file(path: &Path) -> Result<(), OutputError> {
+    try_place(path, &parent(path))
+}
+
 /// Tries that `path` can be written in `folder`, and removes leftovers there.
 fn try_place(path: &Path, folder: &Path) -> Result<(), OutputError> {
     if !folder.is_dir() {
