@@ -99,8 +99,25 @@ fn zipped(pickle: &[u8]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
+/// The program refuses the file too, in an address space of no more than [`LIMIT`].
+#[track_caller]
+#[cfg(target_os = "linux")]
+fn limited(bytes: &[u8], words: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("evil.pth");
+    std::fs::write(&path, bytes).unwrap();
+    let run = format!("ulimit -v {}; exec \"$0\" inspect \"$1\" --tensors", LIMIT >> 10);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &run, env!("CARGO_BIN_EXE_undiffuse")]).arg(&path);
+    command::finish(&mut shell).refused(words);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limited(_: &[u8], _: &[&str]) {}
+
 #[track_caller]
 fn refused(bytes: Vec<u8>, words: &[&str]) {
+    limited(&bytes, words);
     let opened = counted(|| TorchFile::from_bytes("evil.pth", bytes, false));
     let error = opened.0.unwrap_err().to_string();
     assert!(opened.1.peak < LIMIT, "{:?}: {error}", opened.1);
@@ -185,6 +202,48 @@ fn zips_that_lie_are_refused() {
     overlap[second + 42..second + 46].copy_from_slice(&offset);
     refused(overlap, &["overlap"]);
     refused(good[..good.len() - 30].to_vec(), &["zip"]);
+}
+
+#[test]
+fn tars_that_lie_are_refused() {
+    let good = std::fs::read(folder().join("types_tar.pth")).unwrap();
+    // The bytes of a header's field, and the header's sum set right again.
+    let with = |name: &str, at: usize, field: &[u8]| {
+        let mut bytes = good.clone();
+        let head = (0..bytes.len()).step_by(512).find(|i| bytes[*i..].starts_with(name.as_bytes())).unwrap();
+        bytes[head + at..head + at + field.len()].copy_from_slice(field);
+        bytes[head + 148..head + 156].fill(b' ');
+        let sum: usize = bytes[head..head + 512].iter().map(|b| usize::from(*b)).sum();
+        bytes[head + 148..head + 156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        bytes
+    };
+    assert!(TorchFile::from_bytes("good.pth", with("pickle", 100, b"0000644\0"), false).is_ok());
+    refused(with("pickle", 124, b"77777777777\0"), &["`pickle` in the tar reaches past its end"]);
+    refused(with("pickle", 124, b"nonsense\0\0\0\0"), &["`pickle` in the tar reaches past its end"]);
+    refused(with("tensors", 0, b"nothing"), &["a tar without `tensors`"]);
+    refused(with("tensors", 0, b"pickle\0"), &["`pickle` is in the tar twice"]);
+    let mut torn = good.clone();
+    torn[3] ^= 1;
+    refused(torn, &["the tar is damaged at 0"]);
+    let replaced = |name: &str, from: &[u8], to: &[u8]| {
+        let mut bytes = good.clone();
+        let head = (0..bytes.len()).step_by(512).find(|i| bytes[*i..].starts_with(name.as_bytes())).unwrap();
+        let at = head + bytes[head..].windows(from.len()).position(|w| w == from).unwrap();
+        bytes[at..at + to.len()].copy_from_slice(to);
+        bytes
+    };
+    refused(
+        replaced("storages", b"ctorch\nFloatStorage", b"cposix\nsystemmmmmmm"),
+        &["`posix.systemmmmmmm`"],
+    );
+    // The count of dimensions behind the first tensor's pickle, then its first size.
+    let geometry = b"ctorch\nFloatTensor\n\x87.\x02\0\0\0\0\0\0\0";
+    let mut many = geometry.to_vec();
+    many[geometry.len() - 8] = 200;
+    refused(replaced("tensors", geometry, &many), &["`tensors` in the tar", "200 dimensions"]);
+    let mut long = geometry.to_vec();
+    long.extend(1000u64.to_le_bytes());
+    refused(replaced("tensors", geometry, &long), &["`tensors` in the tar", "reaches past its storage"]);
 }
 
 /// What lists of nodes and texts of errors may take of small files, as those here all are.

@@ -1,7 +1,8 @@
 //! The zip form of `torch.save`: entries that are stored, not compressed, found by the central
 //! directory. Everything is checked against the file's length before it is used.
 
-use std::collections::BTreeMap;
+use super::{machine, Parts};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 /// More entries than this are no checkpoint.
@@ -9,8 +10,22 @@ const MOST_ENTRIES: u64 = 1 << 20;
 
 /// Where each entry's bytes are, by its name without the archive's own folder.
 #[derive(Debug)]
-pub(super) struct Archive {
-    pub(super) entries: BTreeMap<String, Range<usize>>,
+struct Archive {
+    entries: BTreeMap<String, Range<usize>>,
+}
+
+pub(super) fn read(bytes: &[u8]) -> Result<Parts<'_>, String> {
+    let archive = Archive::open(bytes)?;
+    if let Some(order) = archive.entries.get("byteorder").and_then(|r| bytes.get(r.clone())) {
+        if order != b"little" {
+            return Err("its numbers are in big-endian order".into());
+        }
+    }
+    let pickle = archive.entries.get("data.pkl").ok_or("a zip without data.pkl: not of torch.save")?;
+    let read = machine::read(bytes.get(..pickle.end).unwrap_or_default(), pickle.start, bytes.len())?;
+    let place = |(name, range): (String, Range<usize>)| Some((name.strip_prefix("data/")?.to_owned(), range));
+    let places: HashMap<_, _> = archive.entries.into_iter().filter_map(place).collect();
+    Ok(Parts { arena: read.arena, value: read.value, places })
 }
 
 /// A little-endian number at `at`.
@@ -20,7 +35,7 @@ fn number(bytes: &[u8], at: usize, size: usize) -> Option<u64> {
 }
 
 impl Archive {
-    pub(super) fn open(bytes: &[u8]) -> Result<Archive, String> {
+    fn open(bytes: &[u8]) -> Result<Archive, String> {
         let short = || "the zip's directory is cut off".to_string();
         let (mut count, mut size, mut start) = end_record(bytes)?;
         if count == 0xffff || size == 0xffff_ffff || start == 0xffff_ffff {

@@ -74,10 +74,22 @@ struct Machine<'p> {
     memo: HashMap<u32, Value>,
     budget: usize,
     op_at: usize,
+    /// What persistent ids that are texts stand for.
+    named: HashMap<String, Node>,
 }
 
 /// Reads the pickle at `start` of `bytes`; `file` is the length of the file that it is from.
 pub(super) fn read(bytes: &[u8], start: usize, file: usize) -> Result<Read<'_>, String> {
+    read_with(bytes, start, file, HashMap::new())
+}
+
+/// The same where persistent ids are names of these.
+pub(super) fn read_with(
+    bytes: &[u8],
+    start: usize,
+    file: usize,
+    named: HashMap<String, Node>,
+) -> Result<Read<'_>, String> {
     let mut m = Machine {
         arena: Arena { nodes: Vec::new(), text: bytes },
         at: start,
@@ -86,6 +98,7 @@ pub(super) fn read(bytes: &[u8], start: usize, file: usize) -> Result<Read<'_>, 
         memo: HashMap::new(),
         budget: LEAST_BUDGET.max(file),
         op_at: start,
+        named,
     };
     loop {
         m.op_at = m.at;
@@ -269,8 +282,17 @@ impl<'p> Machine<'p> {
             }
             b'Q' => {
                 let id = self.pop()?;
-                let storage = self.storage(id)?;
-                self.make(Node::Storage(storage))
+                match self.arena.str(id) {
+                    Some(name) => {
+                        let missing = || format!("`{}` is not in the file", name.escape_debug());
+                        let node = self.named.get(name).cloned().ok_or_else(missing)?;
+                        self.make(node)
+                    }
+                    None => {
+                        let storage = self.storage(id)?;
+                        self.make(Node::Storage(storage))
+                    }
+                }
             }
             other => {
                 let shown = char::from(other).escape_default();
@@ -487,22 +509,7 @@ impl<'p> Machine<'p> {
         let Value::Int(offset) = offset else { return Err("a tensor without an offset".into()) };
         let offset = usize::try_from(offset).map_err(|_| format!("an offset of {offset}"))?;
         let (shape, strides) = (self.sizes(shape)?, self.sizes(strides)?);
-        if shape.len() != strides.len() {
-            return Err("a tensor with other strides than sizes".into());
-        }
-        let count =
-            shape.iter().try_fold(1usize, |a, b| a.checked_mul(*b)).ok_or("a tensor beyond all files")?;
-        let reach = shape
-            .iter()
-            .zip(&strides)
-            .try_fold(offset, |at, (n, s)| at.checked_add(n.saturating_sub(1).checked_mul(*s)?));
-        if count > storage.count || count > 0 && reach.is_none_or(|last| last >= storage.count) {
-            return Err(format!(
-                "a tensor {shape:?} at {offset} with strides {strides:?} reaches past its storage `{}` of {} numbers",
-                storage.key, storage.count
-            ));
-        }
-        Ok(Tensor { storage: storage.clone(), offset, shape, strides, requires_grad })
+        Ok(Tensor { requires_grad, ..storage.clone().tensor(offset, shape, strides)? })
     }
 
     /// A storage by its persistent id: `('storage', type, key, location, count[, view])`.

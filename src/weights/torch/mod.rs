@@ -1,5 +1,5 @@
-//! Checkpoints of PyTorch (`torch.save`), read without running any code: the zip form, and the
-//! form before it (pickles one after the other, then the storages).
+//! Checkpoints of PyTorch (`torch.save`), read without running any code: the zip form, and both
+//! forms before it (pickles one after the other, then the storages; a tar).
 //!
 //! A pickle is read by a machine that knows the opcodes and globals that tensors and plain
 //! values need, and refuses every other by name and place. Tensors stay in the
@@ -10,11 +10,12 @@
 
 mod archive;
 mod machine;
+mod sequence;
+mod tar;
 mod value;
 
 use super::names::near;
 use super::{Bytes, Dtype, Param, Stored, Weights, WeightsError};
-use archive::Archive;
 use machine::Arena;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -22,8 +23,6 @@ use std::path::{Path, PathBuf};
 pub use value::Number;
 use value::{Node, Tensor, Value};
 
-/// How the form before the zip begins: a pickle of `0x1950a86a20f9469cfc6c`.
-const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 /// Dictionaries within dictionaries are followed no deeper.
 const DEEPEST: usize = 8;
 
@@ -210,64 +209,21 @@ impl Weights for TorchFile {
 /// What is found in a file.
 type Found = (BTreeMap<String, Entry>, Vec<String>);
 
+/// A file as any of the forms has it: its value, and where the storages' bytes are by their keys.
+struct Parts<'p> {
+    arena: Arena<'p>,
+    value: Value,
+    places: HashMap<String, Range<usize>>,
+}
+
 fn entries(bytes: &[u8], ema: bool) -> Result<Found, String> {
-    if bytes.starts_with(b"PK\x03\x04") {
-        let archive = Archive::open(bytes)?;
-        if let Some(order) = archive.entries.get("byteorder").and_then(|r| bytes.get(r.clone())) {
-            if order != b"little" {
-                return Err("its numbers are in big-endian order".into());
-            }
-        }
-        let pickle = archive.entries.get("data.pkl").ok_or("a zip without data.pkl: not of torch.save")?;
-        let read = machine::read(bytes.get(..pickle.end).unwrap_or_default(), pickle.start, bytes.len())?;
-        let place = |key: &str| archive.entries.get(&format!("data/{key}")).cloned();
-        return choose(&read.arena, read.value, &place, ema);
-    }
-    if bytes.get(257..262) == Some(b"ustar") {
-        return Err(
-            "a tar of PyTorch before 0.1.10 is not supported: load and save it with a newer one".into()
-        );
-    }
-    let magic = machine::read(bytes, 0, bytes.len())
-        .map_err(|e| format!("neither a zip nor a pickle of torch.save: {e}"))?;
-    if magic.arena.node(magic.value) != Some(&Node::Bytes(MAGIC.to_vec())) {
-        return Err("a pickle that torch.save did not write".into());
-    }
-    let version = machine::read(bytes, magic.end, bytes.len())?;
-    if version.value != Value::Int(1001) {
-        return Err(format!("its protocol is {:?}, and 1001 is supported", version.value));
-    }
-    let system = machine::read(bytes, version.end, bytes.len())?;
-    if system.arena.get(system.value, "little_endian") == Some(Value::Bool(false)) {
-        return Err("its numbers are in big-endian order".into());
-    }
-    let read = machine::read(bytes, system.end, bytes.len())?;
-    let keys = machine::read(bytes, read.end, bytes.len())?;
-    let numbers: HashMap<&str, usize> = read
-        .arena
-        .nodes
-        .iter()
-        .filter_map(|n| match n {
-            Node::Storage(s) => Some((s.key.as_str(), s.number.size())),
-            _ => None,
-        })
-        .collect();
-    let (mut at, mut places) = (keys.end, HashMap::new());
-    for key in keys.arena.items(keys.value).ok_or("storages that are no list")? {
-        let key = keys.arena.str(*key).ok_or("a storage without a key")?;
-        let cut = || format!("storage `{key}` reaches past the end of the file");
-        let count = bytes.get(at..at.saturating_add(8)).ok_or_else(cut)?;
-        let count = usize::try_from(count.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b)));
-        let size = numbers.get(key).ok_or_else(|| format!("no tensor uses storage `{key}`"))?;
-        let len = count.ok().and_then(|n| n.checked_mul(*size)).ok_or_else(cut)?;
-        let end = (at + 8).checked_add(len).filter(|end| *end <= bytes.len()).ok_or_else(cut)?;
-        if places.insert(key.to_owned(), at + 8..end).is_some() {
-            return Err(format!("storage `{key}` is there twice"));
-        }
-        at = end;
-    }
-    let place = |key: &str| places.get(key).cloned();
-    choose(&read.arena, read.value, &place, ema)
+    let parts = match bytes.starts_with(b"PK\x03\x04") {
+        true => archive::read(bytes)?,
+        false if tar::is_tar(bytes) => tar::read(bytes)?,
+        false => sequence::read(bytes)?,
+    };
+    let place = |key: &str| parts.places.get(key).cloned();
+    choose(&parts.arena, parts.value, &place, ema)
 }
 
 /// Where a storage's bytes are.

@@ -151,6 +151,33 @@ pub struct Storage {
     pub first: usize,
 }
 
+impl Storage {
+    /// A tensor in it, which training does not move.
+    pub(super) fn tensor(
+        self,
+        offset: usize,
+        shape: Vec<usize>,
+        strides: Vec<usize>,
+    ) -> Result<Tensor, String> {
+        if shape.len() != strides.len() {
+            return Err("a tensor with other strides than sizes".into());
+        }
+        let count =
+            shape.iter().try_fold(1usize, |a, b| a.checked_mul(*b)).ok_or("a tensor beyond all files")?;
+        let reach = shape
+            .iter()
+            .zip(&strides)
+            .try_fold(offset, |at, (n, s)| at.checked_add(n.saturating_sub(1).checked_mul(*s)?));
+        if count > self.count || count > 0 && reach.is_none_or(|last| last >= self.count) {
+            return Err(format!(
+                "a tensor {shape:?} at {offset} with strides {strides:?} reaches past its storage `{}` of {} numbers",
+                self.key, self.count
+            ));
+        }
+        Ok(Tensor { storage: self, offset, shape, strides, requires_grad: false })
+    }
+}
+
 /// A tensor in a storage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
@@ -192,7 +219,10 @@ pub(super) fn known(module: &str, name: &str) -> Option<Known> {
         ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => RebuildTensor,
         ("torch._utils", "_rebuild_parameter") => RebuildParameter,
         ("torch", "float32" | "float16" | "bfloat16" | "float64" | "int64" | "int32") => Mentioned,
-        ("torch" | "torch.cuda", storage) => Storage(*numbers.get(storage)?),
+        ("torch" | "torch.cuda", name) => match name.strip_suffix("Tensor") {
+            Some(of) => numbers.get(format!("{of}Storage").as_str()).map(|_| Mentioned)?,
+            None => Storage(*numbers.get(name)?),
+        },
         ("_codecs", "encode") => Encode,
         ("copy_reg" | "copyreg", "_reconstructor") => Reconstructor,
         ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => NumpyScalar,
