@@ -5,6 +5,7 @@
 //! module, and whatever is asked for within has the module's path before its name.
 
 mod attention;
+mod autoregressive;
 pub mod fold;
 mod ncsnpp;
 mod nvae;
@@ -14,7 +15,7 @@ mod time;
 
 pub use attention::{AttentionBlock, AttentionNames};
 pub use ncsnpp::{Combine, Embedding, Ncsnpp, Progressive, ResblockType};
-pub use nvae::{Cell, CellKind, Resize};
+pub use nvae::{batch_norm_conv, Cell, CellKind, Resize};
 pub use resnet::{adaptive_group_norm, Conditions, ResnetBlock, ResnetNames, Shortcut, TimeBias};
 pub use sampling::{conv_down, conv_up, fir_conv_down, fir_down, fir_up, Resample};
 pub use time::{time_mlp, TimeProjection};

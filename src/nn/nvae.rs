@@ -54,8 +54,8 @@ impl Cell {
     pub fn build(&self, b: &mut Builder<'_>, x: Tensor) -> Result<Tensor> {
         let h = match self.kind {
             CellKind::Residual => {
-                let h = b.scope("_ops.0", |b| self.half(b, x, self.resize))?;
-                b.scope("_ops.1", |b| self.half(b, h, Resize::Keep))?
+                let h = b.scope("_ops.0", |b| batch_norm_conv(b, x, self.out, self.resize))?;
+                b.scope("_ops.1", |b| batch_norm_conv(b, h, self.out, Resize::Keep))?
             }
             CellKind::ResidualX2 => b.scope("_ops.0", |b| self.double(b, x))?,
             CellKind::Depthwise { expand } => b.scope("_ops.0", |b| self.inverted(b, x, expand))?,
@@ -66,16 +66,6 @@ impl Cell {
         };
         let skip = b.scope("skip", |b| self.skip(b, x))?;
         b.graph.add(h, skip)
-    }
-
-    /// Batch norm, SiLU, convolution.
-    fn half(&self, b: &mut Builder<'_>, x: Tensor, resize: Resize) -> Result<Tensor> {
-        let c = b.graph.shape(x).c;
-        let mut h = b.batch_norm("bn_act", c)?.apply(b, x, Act::Silu)?;
-        if resize == Resize::Up {
-            h = Resample::NearestUp.build(b, h)?;
-        }
-        b.normed_conv("conv_0", h, self.out, 3, stride(resize), true)
     }
 
     /// Batch norm, SiLU, convolution, batch norm, SiLU, convolution.
@@ -146,6 +136,19 @@ impl Cell {
             }
         }
     }
+}
+
+/// Batch norm, SiLU, 3 x 3 convolution (`bn_act`, `conv_0`): `[n, h, w, c]` to `[n, h', w', out]`.
+///
+/// # Errors
+/// Missing weights.
+pub fn batch_norm_conv(b: &mut Builder<'_>, x: Tensor, out: usize, resize: Resize) -> Result<Tensor> {
+    let c = b.graph.shape(x).c;
+    let mut h = b.batch_norm("bn_act", c)?.apply(b, x, Act::Silu)?;
+    if resize == Resize::Up {
+        h = Resample::NearestUp.build(b, h)?;
+    }
+    b.normed_conv("conv_0", h, out, 3, stride(resize), true)
 }
 
 fn stride(resize: Resize) -> usize {

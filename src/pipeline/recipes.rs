@@ -130,8 +130,7 @@ impl Recipe {
         let recorder = Recorder::new(&Deterministic);
         model.build(&recorder, &mut Graph::new())?;
         model.part(Part::Decoder, &recorder, &mut Graph::new())?;
-        // An encoder that is not supported is not needed to draw.
-        let _ = model.part(Part::Encoder, &recorder, &mut Graph::new());
+        model.part(Part::Encoder, &recorder, &mut Graph::new())?;
         let named: BTreeMap<String, Vec<usize>> = recorder.asked().into_iter().collect();
         let trained = named.iter().filter(|(name, _)| !name.contains("running_"));
         Ok(trained.map(|(_, shape)| shape.iter().product::<usize>() as u64).sum())

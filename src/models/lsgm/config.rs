@@ -174,11 +174,8 @@ impl Config {
             distribution,
             batch_statistics: self.vae_train_mode,
             log_sig_q_scale: check.finite("log_sig_q_scale", self.log_sig_q_scale)?,
-            no_encoder: match (input_skip, self.num_nf) {
-                (true, _) => Some("progressive_input_vae input_skip"),
-                (_, 1..) => Some("normalising flows (num_nf)"),
-                _ => None,
-            },
+            input_skip,
+            flows: if self.num_nf == 0 { 0 } else { check.count("num_nf", self.num_nf, 64)? },
         })
     }
 

@@ -6,6 +6,7 @@
 //! the second (mixed score). [`nvae`] has the decoder and the encoder, with weights under `vae.`.
 
 mod config;
+mod encoder;
 pub mod nvae;
 
 use super::options::Checker;

@@ -1,12 +1,11 @@
-//! The autoencoder: NVAE's decoder and encoder.
+//! The autoencoder: NVAE, and its decoder.
 
-use crate::graph::GraphError;
 use crate::graph::{Act, Tensor};
 use crate::nn::{Builder, Cell, CellKind, Resize, Result};
 use crate::shape::Shape;
 
 /// Means and logarithms of deviations stay within this.
-const MU_SCALE: f64 = 5.0;
+pub(super) const MU_SCALE: f64 = 5.0;
 
 /// What the decoder's last convolution parametrises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,13 +62,11 @@ pub struct Nvae {
     pub log_sig_q_scale: f64,
     /// Batch norms take the statistics of the batch (`vae_train_mode`).
     pub batch_statistics: bool,
-    /// Why there is no encoder.
-    pub no_encoder: Option<&'static str>,
+    /// The encoder's lower scales see what is before its tower, halved (`progressive_input_vae`).
+    pub input_skip: bool,
+    /// Pairs of autoregressive flows of each group (`num_nf`).
+    pub flows: usize,
 }
-
-/// The encoder's features for each group, the top group first, and the module that adds the
-/// decoder's.
-type Features = Vec<(Tensor, Option<String>)>;
 
 impl Nvae {
     /// The latents of the top scale, which the prior draws.
@@ -101,50 +98,8 @@ impl Nvae {
         })
     }
 
-    /// Inputs `image` in `[-1, 1]` and, for each group i, `noise_i`; outputs for each group `mu_i`,
-    /// `log_sigma_i` and `eps_i = mu + sigma noise`, then those of the decoder.
-    ///
-    /// # Errors
-    /// Missing weights; an encoder with parts that are not supported.
-    pub fn encoder(&self, b: &mut Builder<'_>) -> Result<()> {
-        if let Some(what) = self.no_encoder {
-            return Err(GraphError::Unsupported(format!(
-                "an encoder with {what}; the decoder, which is all that sampling needs, works"
-            )));
-        }
-        let image = b.graph.input("image", Shape::new(self.side, self.side, self.channels))?;
-        let mut noises = Vec::new();
-        for group in 0..self.scales * self.groups {
-            let shape = self.latent_of(group / self.groups).with_c(self.z);
-            noises.push(b.graph.input(&format!("noise_{group}"), shape)?);
-        }
-        b.scope("vae", |b| {
-            let features = self.features(b, image)?;
-            self.decode(b, |b, group, s| {
-                let (mut h, combiner) = features[group].clone();
-                if let Some(name) = combiner {
-                    let c = b.graph.shape(h).c;
-                    let of_decoder = b.scope(&name, |b| b.normed_conv("conv", s, c, 1, 1, true))?;
-                    h = b.graph.add(of_decoder, h)?;
-                }
-                let h = b.graph.act(h, Act::Elu(1.0))?;
-                let both = b.normed_conv(&format!("enc_sampler.{group}.1"), h, 2 * self.z, 3, 1, true)?;
-                let mu = b.graph.slice(both, 0, self.z)?;
-                let mu = soft_clamp(b, mu, MU_SCALE)?;
-                let log_sigma = b.graph.slice(both, self.z, self.z)?;
-                let log_sigma = soft_clamp(b, log_sigma, self.log_sig_q_scale)?;
-                let spread = b.graph.mul_exp(noises[group], log_sigma)?;
-                let eps = b.graph.add(spread, mu)?;
-                b.graph.output(&format!("mu_{group}"), mu);
-                b.graph.output(&format!("log_sigma_{group}"), log_sigma);
-                b.graph.output(&format!("eps_{group}"), eps);
-                Ok(eps)
-            })
-        })
-    }
-
     /// The decoder; `eps` gives the latents of a group, told its number and the state before it.
-    fn decode(
+    pub(super) fn decode(
         &self,
         b: &mut Builder<'_>,
         mut eps: impl FnMut(&mut Builder<'_>, usize, Tensor) -> Result<Tensor>,
@@ -218,7 +173,7 @@ impl Nvae {
         }
     }
 
-    fn cell(
+    pub(super) fn cell(
         &self,
         b: &mut Builder<'_>,
         (name, next): (&str, &mut usize),
@@ -229,36 +184,6 @@ impl Nvae {
     ) -> Result<Tensor> {
         let cell = Cell { kind: self.kinds[kind], resize, out, squeeze: self.squeeze };
         tower(b, name, next, |b| cell.build(b, x))
-    }
-
-    /// The encoder up to the features of each group.
-    fn features(&self, b: &mut Builder<'_>, image: Tensor) -> Result<Features> {
-        let wide = |level: usize| self.enc_channels * self.mult[level];
-        let mut s = b.normed_conv("stem", image, wide(0), 3, 1, true)?;
-        let (mut level, mut next) = (0, 0);
-        for _ in 0..self.blocks {
-            for cell in 1..=self.pre_cells {
-                let resize = if cell == self.pre_cells { Resize::Down } else { Resize::Keep };
-                level += usize::from(resize == Resize::Down);
-                s = self.cell(b, ("pre_process", &mut next), 0, resize, wide(level), s)?;
-            }
-        }
-        next = 0;
-        let (mut features, last) = (Vec::new(), self.scales * self.groups - 1);
-        for group in 0..=last {
-            for _ in 0..self.enc_cells {
-                s = self.cell(b, ("enc_tower", &mut next), 0, Resize::Keep, wide(level), s)?;
-            }
-            let combiner = (group < last).then(|| format!("enc_tower.{next}"));
-            next += usize::from(combiner.is_some());
-            features.push((s, combiner));
-            if (group + 1) % self.groups == 0 && group < last {
-                level += 1;
-                s = self.cell(b, ("enc_tower", &mut next), 0, Resize::Down, wide(level), s)?;
-            }
-        }
-        features.reverse();
-        Ok(features)
     }
 }
 
@@ -279,7 +204,7 @@ fn tower(
 }
 
 /// `at tanh(x / at)`.
-fn soft_clamp(b: &mut Builder<'_>, x: Tensor, at: f64) -> Result<Tensor> {
+pub(super) fn soft_clamp(b: &mut Builder<'_>, x: Tensor, at: f64) -> Result<Tensor> {
     let h = b.graph.affine(x, 1.0 / at, 0.0)?;
     let h = b.graph.act(h, Act::Tanh)?;
     b.graph.affine(h, at, 0.0)
