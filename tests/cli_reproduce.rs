@@ -92,6 +92,26 @@ fn it_goes_on_where_it_stopped() {
 }
 
 #[test]
+#[cfg(unix)]
+fn ctrl_c_leaves_whole_images_and_it_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (recipe, out) = (small(dir.path(), SMALL), dir.path().join("out"));
+    let all = ["reproduce", arg(&recipe), "--synthetic-weights", "--images", "40", "--batch", "2"];
+    let all = [&all[..], &["--out", arg(&out)]].concat();
+    command::interrupted(&all, "image 2/40");
+    let shard = out.join("000");
+    let before = names(&shard);
+    assert!((2..40).contains(&before.len()), "{before:?}");
+    for name in &before {
+        assert_eq!(image::open(shard.join(name)).expect("a whole file").to_rgb8().dimensions(), (8, 8));
+    }
+    let few = ["--images", "6", "--out", arg(&out)];
+    let said = good(&[&["reproduce", arg(&recipe), "--synthetic-weights"][..], &few].concat()).stderr;
+    assert!(said.contains("from before"), "{said}");
+    assert!(names(&shard).len() >= 6);
+}
+
+#[test]
 fn a_plan_draws_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");

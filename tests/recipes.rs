@@ -8,7 +8,9 @@ use undiffuse::graph::{passes, Graph};
 use undiffuse::models::{self, Part};
 use undiffuse::pipeline::Recipe;
 use undiffuse::shape::Shape;
-use undiffuse::weights::{deterministic, Deterministic, Json, Param, Safetensors, Stored, Weights, WeightsError};
+use undiffuse::weights::{
+    deterministic, Deterministic, Json, Param, Safetensors, Stored, Weights, WeightsError,
+};
 
 #[test]
 fn parameters_are_as_many_as_published() {

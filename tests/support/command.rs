@@ -33,6 +33,31 @@ pub fn finish(command: &mut Command) -> Ran {
     Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
+/// Starts a long run, interrupts it as Ctrl-C does at its first line with `word`, insists that it
+/// stops soon and says so; what it says after that.
+#[cfg(unix)]
+pub fn interrupted(args: &[&str], word: &str) -> String {
+    use std::io::{BufRead, BufReader, Read};
+    use std::time::{Duration, Instant};
+    let mut child = command(args).spawn().expect("the program runs");
+    let mut stderr = BufReader::new(child.stderr.take().expect("stderr"));
+    let mut line = String::new();
+    while !line.contains(word) {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).expect("a line"), 0, "it ended by itself");
+    }
+    let start = Instant::now();
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.expect("kill").success());
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).expect("text");
+    let status = child.wait().expect("it ends");
+    assert!(start.elapsed() < Duration::from_secs(5), "stopped after {:?}", start.elapsed());
+    assert_eq!(status.code(), Some(130), "{rest}");
+    assert!(rest.contains("stopped"), "{rest}");
+    rest
+}
+
 /// Runs and insists on success.
 pub fn good(args: &[&str]) -> Ran {
     let ran = run(args);
