@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use undiffuse::diffusion::linear::{Axes, Degradation, Mask, Restoration};
 use undiffuse::diffusion::program::{Inputs, Instruction, Net, Program, Step};
+use undiffuse::diffusion::sampler::SolverOptions;
 use undiffuse::diffusion::Sampler;
 use undiffuse::engine::{Batch, Executable, NetGraph};
 use undiffuse::gpu::{Gpu, Options};
@@ -89,17 +90,24 @@ fn restorations_agree_with_the_measurement() {
     let pipeline = Pipeline::new(&gpu, Model::open(&folder).unwrap(), |_, _| {}).unwrap();
     let shape = pipeline.model().image();
     let whole = picture(shape.len(), 0.3);
-    for degradation in all(shape) {
+    let jumps = SolverOptions { jump_length: Some(2), jump_n_sample: Some(2), ..Default::default() };
+    let mut tasks: Vec<(Sampler, SolverOptions, Arc<dyn Degradation>)> =
+        all(shape).into_iter().map(|d| (Sampler::Ddnm, SolverOptions::default(), d)).collect();
+    tasks.extend(all(shape).into_iter().map(|d| (Sampler::Ddrm, SolverOptions::default(), d)));
+    tasks.push((Sampler::RePaint, jumps, all(shape).remove(0)));
+    tasks.push((Sampler::Pc, SolverOptions::default(), all(shape).remove(0)));
+    for (sampler, solver, degradation) in tasks {
         let a = degradation.operator();
         let given: Vec<f64> = whole.iter().map(|v| f64::from(*v)).collect();
         let measured: Vec<f32> = a.apply(&given).iter().map(|v| *v as f32).collect();
         let inverse = degradation.pseudo_inverse();
-        let name = degradation.name();
+        let name = format!("{} by {}", degradation.name(), sampler.name());
         let options = Sample {
             count: 3,
-            sampler: Sampler::Ddnm,
+            sampler,
+            solver,
             steps: Some(6),
-            restoration: Some(Restoration { degradation, measured: measured.clone() }),
+            restoration: Some(Restoration { degradation, measured: measured.clone(), noise: 0.0 }),
             outputs: FLOATS,
             ..Sample::default()
         };
@@ -183,6 +191,9 @@ fn verbs_restore_pictures() {
     with(&["colorize", arg(&whole)]);
     let (json, ..) = with(&["deblur", arg(&whole), "--deviation", "0.7", "--degrade"]);
     assert!(json["psnr"]["single"].as_f64().unwrap() > 5.0, "{json}");
+    let noisy = ["deblur", arg(&whole), "--deviation", "0.7", "--degrade", "--noise", "4"];
+    let (json, ..) = with(&[&noisy[..], &["--sampler", "ddrm"]].concat());
+    assert_eq!(json["sampler"], "ddrm");
     let (.., said) = with(&["deblur", arg(&small)]);
     assert!(said.contains("resized to"), "{said}");
     // A breath of noise keeps the picture, all of it does not.
@@ -223,6 +234,10 @@ fn what_cannot_be_restored_is_refused() {
     refused(&["deblur", arg(&whole), "--deviation", "0"], &["deviation"]);
     refused(&["deblur", arg(&whole), "--deviation", "1000"], &["deviation"]);
     refused(&["deblur", arg(&whole), "--eta", "2"], &["eta"]);
+    refused(&["deblur", arg(&whole), "--noise", "3"], &["noise", "ddnm", "ddrm"]);
+    refused(&["deblur", arg(&whole), "--sampler", "repaint"], &["blur", "repaint", "ddnm"]);
+    refused(&["deblur", arg(&whole), "--sampler", "euler"], &["euler", "restore", "ddrm"]);
+    refused(&["deblur", arg(&whole), "--jump-length", "3"], &["jump-length", "repaint"]);
     refused(&["colorize", arg(&dir.path().join("gone.png"))], &["gone.png"]);
     refused(&["edit", arg(&whole), "--strength", "0"], &["strength", "picture itself"]);
     refused(&["edit", arg(&whole), "--sampler", "euler"], &["euler", "ddim"]);

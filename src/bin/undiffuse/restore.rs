@@ -3,14 +3,17 @@
 
 use crate::output::png::MOST_ZOOM;
 use crate::output::{grid, png, try_file};
+use crate::solver::Solver;
 use crate::{input, progress, Failure};
 use image::RgbImage;
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
 use undiffuse::diffusion::linear::{Axes, Degradation, Mask, Restoration};
+use undiffuse::diffusion::sampler::SolverOptions;
 use undiffuse::diffusion::Sampler;
 use undiffuse::gpu::Options;
+use undiffuse::kernels::noise;
 use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, Sample};
 use undiffuse::shape::Shape;
 
@@ -25,10 +28,11 @@ pub struct Common {
     /// How many: each is another one
     #[arg(long, default_value_t = 4, value_name = "N")]
     pub count: usize,
-    /// Steps of DDNM, or of the sampler that draws anew
-    #[arg(long, default_value_t = 100, value_name = "N")]
-    steps: usize,
-    /// The share of fresh noise in each step, 0 to 1 [default: 0.85 of DDNM, 0 of ddim]
+    /// Steps [default: the sampler's own: 100 of ddnm, 20 of ddrm, 50 of ddim ...]
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    /// The share of fresh noise in each step, 0 to 1 [default: 0.85 of ddnm and ddrm, 1 of repaint, 0 of
+    /// ddim]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     eta: Option<f64>,
     /// A class by name or number, `all`, or `none` for the empty class [default: none where the model
@@ -55,11 +59,26 @@ pub struct Common {
     pub json: bool,
 }
 
+/// How a restoration is made.
+#[derive(clap::Args)]
+struct How {
+    #[command(flatten)]
+    common: Common,
+    /// ddnm, ddrm (of noisy pictures too), repaint (of masks) or pc (a model in continuous time)
+    #[arg(long, default_value = "ddnm", value_name = "NAME")]
+    sampler: Sampler,
+    /// The deviation of the noise in the picture, of 255 (ddrm)
+    #[arg(long, default_value_t = 0.0, value_name = "X", allow_negative_numbers = true)]
+    noise: f64,
+    #[command(flatten)]
+    solver: Solver,
+}
+
 /// Fill the unknown part of a picture
 #[derive(clap::Args)]
 pub struct Inpaint {
     #[command(flatten)]
-    common: Common,
+    how: How,
     /// White (more than half) is what is to be filled; of the picture's size [default: what is
     /// transparent in the picture]
     #[arg(long, value_name = "FILE")]
@@ -70,7 +89,7 @@ pub struct Inpaint {
 #[derive(clap::Args)]
 pub struct Superres {
     #[command(flatten)]
-    common: Common,
+    how: How,
     /// How many times wider and higher; it must divide the model's size
     #[arg(long, default_value_t = 4, value_name = "N")]
     scale: usize,
@@ -86,14 +105,14 @@ pub struct Superres {
 #[derive(clap::Args)]
 pub struct Colorize {
     #[command(flatten)]
-    common: Common,
+    how: How,
 }
 
 /// Take a blur away
 #[derive(clap::Args)]
 pub struct Deblur {
     #[command(flatten)]
-    common: Common,
+    how: How,
     /// The deviation of the Gaussian that it was blurred by, in pixels of the model's size
     #[arg(long, default_value_t = 1.0, value_name = "X")]
     deviation: f64,
@@ -112,8 +131,8 @@ struct Task {
 }
 
 pub fn inpaint(args: &Inpaint) -> Result<(), Failure> {
-    let c = &args.common;
-    run(c, |shape| {
+    let c = &args.how.common;
+    run(&args.how, |shape| {
         let (picture, clear) = input::read_with_alpha(&c.image)?;
         let hidden = match &args.mask {
             Some(path) => {
@@ -144,35 +163,38 @@ pub fn inpaint(args: &Inpaint) -> Result<(), Failure> {
 }
 
 pub fn superres(args: &Superres) -> Result<(), Failure> {
-    let c = &args.common;
-    run(c, |shape| {
+    run(&args.how, |shape| {
         let axes = match args.kernel.as_str() {
             "bicubic" => Axes::bicubic(shape, args.scale)?,
             _ => Axes::average(shape, args.scale)?,
         };
-        degraded(c, axes, shape, args.degrade)
+        degraded(&args.how, axes, shape, args.degrade)
     })
 }
 
 pub fn colorize(args: &Colorize) -> Result<(), Failure> {
     // Whatever colours it has are taken away first.
-    run(&args.common, |shape| {
-        Ok(Task { whole: None, ..degraded(&args.common, Axes::grey(shape)?, shape, true)? })
-    })
+    run(&args.how, |shape| Ok(Task { whole: None, ..degraded(&args.how, Axes::grey(shape)?, shape, true)? }))
 }
 
 pub fn deblur(args: &Deblur) -> Result<(), Failure> {
-    run(&args.common, |shape| {
-        degraded(&args.common, Axes::gaussian_blur(shape, args.deviation)?, shape, args.degrade)
+    run(&args.how, |shape| {
+        degraded(&args.how, Axes::gaussian_blur(shape, args.deviation)?, shape, args.degrade)
     })
 }
 
 /// The task of a picture that was degraded already, or is now.
-fn degraded(common: &Common, axes: Axes, shape: Shape, degrade: bool) -> Result<Task, Failure> {
-    let picture = input::read(&common.image)?;
+fn degraded(how: &How, axes: Axes, shape: Shape, degrade: bool) -> Result<Task, Failure> {
+    let picture = input::read(&how.common.image)?;
     let to = if degrade { shape } else { axes.operator().to() };
     let picture = sized(picture, to)?;
-    let measured = if degrade { apply(&axes, &picture) } else { picture.clone() };
+    let mut measured = if degrade { apply(&axes, &picture) } else { picture.clone() };
+    if degrade && how.noise > 0.0 {
+        let mut noise = vec![0.0; measured.len()];
+        // Of an image that no count reaches: the restorations' own noise is another.
+        noise::fill(how.common.seed, u64::MAX, 0, &mut noise);
+        measured.iter_mut().zip(&noise).for_each(|(m, z)| *m += (how.noise / 127.5) as f32 * z);
+    }
     Ok(Task { degradation: Arc::new(axes), measured, whole: degrade.then_some(picture) })
 }
 
@@ -220,7 +242,7 @@ impl Common {
     pub fn options(&self, model: &Model) -> Sample {
         Sample {
             count: self.count,
-            steps: Some(self.steps),
+            steps: self.steps,
             eta: self.eta,
             class: self.class.clone().unwrap_or(empty(model)),
             guidance_scale: self.guidance_scale,
@@ -240,7 +262,13 @@ pub fn work(common: &Common, model: Model, options: &Sample) -> Result<(Job, Str
 }
 
 /// Opens the model, makes the task for its size, restores, and writes.
-fn run(common: &Common, task: impl FnOnce(Shape) -> Result<Task, Failure>) -> Result<(), Failure> {
+fn run(how: &How, task: impl FnOnce(Shape) -> Result<Task, Failure>) -> Result<(), Failure> {
+    let common = &how.common;
+    if !how.sampler.restores() {
+        let names: Vec<&str> = Sampler::all().filter(|s| s.restores()).map(Sampler::name).collect();
+        let name = how.sampler.name();
+        return Err(format!("--sampler {name}: it does not restore; choose {}", names.join(", ")).into());
+    }
     writable(common)?;
     let (model, shape) = picture_model(common)?;
     let Task { degradation, measured, whole } = task(shape)?;
@@ -248,8 +276,9 @@ fn run(common: &Common, task: impl FnOnce(Shape) -> Result<Task, Failure>) -> Re
     let given: Vec<f64> = measured.iter().map(|v| f64::from(*v)).collect();
     let shown: Vec<f32> = degradation.pseudo_inverse().apply(&given).iter().map(|v| *v as f32).collect();
     let options = Sample {
-        sampler: Sampler::Ddnm,
-        restoration: Some(Restoration { degradation, measured: measured.clone() }),
+        sampler: how.sampler,
+        solver: how.solver.over(SolverOptions::default()),
+        restoration: Some(Restoration { degradation, measured: measured.clone(), noise: how.noise / 127.5 }),
         outputs: Outputs { images: true, tensors: true, textures: false },
         ..common.options(&model)
     };
@@ -264,8 +293,13 @@ fn run(common: &Common, task: impl FnOnce(Shape) -> Result<Task, Failure>) -> Re
     let off = again.fold(0.0, f64::max);
     let mut images = vec![pictured(&shown, shape)];
     images.extend(job.images()?);
-    let what =
-        format!("{}: {name}, undone by {} with DDNM, seed {}", common.image.display(), model, common.seed);
+    let what = format!(
+        "{}: {name}, undone by {} with {}, seed {}",
+        common.image.display(),
+        model,
+        how.sampler.name(),
+        common.seed
+    );
     png::write_plain(&common.out, &grid::grid(&images, common.zoom)?, &what)?;
     let report = job.report();
     say!(
@@ -289,7 +323,7 @@ fn run(common: &Common, task: impl FnOnce(Shape) -> Result<Task, Failure>) -> Re
             stdout,
             "{}",
             json!({
-                "model": model, "degradation": name, "count": report.images, "nfe": report.nfe,
+                "model": model, "sampler": report.sampler, "degradation": name, "count": report.images, "nfe": report.nfe,
                 "seconds": report.seconds, "adapter": report.adapter, "seed": common.seed,
                 "off_by_255ths": off, "psnr": psnr, "file": common.out.display().to_string(),
             })

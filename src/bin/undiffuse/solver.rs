@@ -1,4 +1,4 @@
-//! Flags of solvers in continuous time, shared by the verbs that make programs.
+//! Flags of solvers, shared by the verbs that make programs.
 
 use undiffuse::diffusion::sampler::{Corrector, ErrorControl, Predictor, SolverOptions};
 
@@ -29,6 +29,15 @@ pub struct Solver {
     /// euler_maruyama, reverse_diffusion and pc take the probability flow, not the reverse SDE
     #[arg(long)]
     probability_flow: bool,
+    /// The measurement's share in what ddrm makes of it, 0 to 1 [default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    eta_b: Option<f64>,
+    /// The steps by which repaint goes back up [default: 10]
+    #[arg(long, value_name = "N")]
+    jump_length: Option<usize>,
+    /// How often repaint comes to a level from which it goes back [default: 10]
+    #[arg(long, value_name = "N")]
+    jump_n_sample: Option<usize>,
 }
 
 impl Solver {
@@ -43,6 +52,9 @@ impl Solver {
             snr: self.snr.or(base.snr),
             corrector_steps: self.corrector_steps.or(base.corrector_steps),
             probability_flow: self.probability_flow || base.probability_flow,
+            eta_b: self.eta_b.or(base.eta_b),
+            jump_length: self.jump_length.or(base.jump_length),
+            jump_n_sample: self.jump_n_sample.or(base.jump_n_sample),
         }
     }
 }

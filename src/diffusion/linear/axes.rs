@@ -1,6 +1,6 @@
 //! Degradations that are a matrix along each axis: smaller pictures, blur, grey.
 
-use super::{Degradation, Matrix, Operator};
+use super::{Degradation, Matrix, Operator, Spectrum};
 use crate::diffusion::Error;
 use crate::shape::Shape;
 
@@ -173,13 +173,22 @@ impl Degradation for Axes {
         Operator::Axes { from: self.operator().to(), rows, columns, channels }
     }
 
-    fn singular_values(&self) -> Vec<f64> {
-        let of = |m: &Option<Matrix>, n: usize| m.as_ref().map_or(vec![1.0; n], |m| m.svd().s);
-        let (rows, columns) = (of(&self.rows, self.from.h), of(&self.columns, self.from.w));
-        let channels = of(&self.channels, self.from.c);
-        let pairs = rows.iter().flat_map(|r| columns.iter().map(move |c| r * c));
-        let mut all: Vec<f64> = pairs.flat_map(|p| channels.iter().map(move |c| p * c)).collect();
-        all.sort_by(|a, b| b.total_cmp(a));
-        all
+    /// The singular vectors of a product along axes are the products of theirs.
+    fn spectrum(&self) -> Option<Spectrum> {
+        let bases = [&self.rows, &self.columns, &self.channels]
+            .map(|m| m.as_ref().map(|m| m.right_basis(self.cutoff)));
+        let sides = [self.from.h, self.from.w, self.from.c];
+        let value = |axis: usize, i: usize| bases[axis].as_ref().map_or(1.0, |(_, values)| values[i]);
+        let [h, w, c] = sides;
+        let at = |i: usize| [i / (w * c), i / c % w, i % c];
+        let values =
+            (0..h * w * c).map(|i| at(i).iter().enumerate().map(|(axis, k)| value(axis, *k)).product());
+        let values = values.collect();
+        let of = |f: &dyn Fn(&Matrix) -> Matrix| {
+            let [rows, columns, channels] =
+                [0, 1, 2].map(|axis: usize| bases[axis].as_ref().map(|(v, _)| f(v)));
+            Operator::Axes { from: self.from, rows, columns, channels }
+        };
+        Some(Spectrum { analysis: of(&Matrix::transposed), synthesis: of(&Matrix::clone), values })
     }
 }

@@ -1,6 +1,6 @@
 //! Pixels that are known and pixels that are not.
 
-use super::{Degradation, Operator};
+use super::{Degradation, Operator, Spectrum};
 use crate::diffusion::Error;
 use crate::shape::Shape;
 
@@ -43,9 +43,8 @@ impl Degradation for Mask {
         self.operator()
     }
 
-    fn singular_values(&self) -> Vec<f64> {
-        let mut values = self.factors.clone();
-        values.sort_by(|a, b| b.total_cmp(a));
-        values
+    fn spectrum(&self) -> Option<Spectrum> {
+        let same = || Operator::Axes { from: self.shape, rows: None, columns: None, channels: None };
+        Some(Spectrum { analysis: same(), synthesis: same(), values: self.factors.clone() })
     }
 }

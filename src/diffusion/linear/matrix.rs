@@ -111,6 +111,39 @@ impl Matrix {
         }
     }
 
+    /// All right singular vectors in columns, those of no singular value among them, and the value of
+    /// each; below `cutoff` times the largest it is 0.
+    pub fn right_basis(&self, cutoff: f64) -> (Matrix, Vec<f64>) {
+        let (n, Svd { s, v, .. }) = (self.columns, self.svd());
+        let least = cutoff.max(1e-12) * s.first().copied().unwrap_or(0.0);
+        let column = |c: usize| (0..n).map(|r| v.at(r, c)).collect::<Vec<f64>>();
+        // A value of nothing may have no vector.
+        let good = |c: &usize| s[*c] > least || column(*c).iter().map(|x| x * x).sum::<f64>() > 0.5;
+        let kept: Vec<usize> = (0..s.len()).filter(good).collect();
+        let mut basis: Vec<Vec<f64>> = kept.iter().map(|c| column(*c)).collect();
+        let mut values: Vec<f64> = kept.iter().map(|c| if s[*c] > least { s[*c] } else { 0.0 }).collect();
+        // The rest by Gram and Schmidt from the axes, each twice, which is enough for rounding.
+        for axis in 0..n {
+            if basis.len() == n {
+                break;
+            }
+            let mut unit: Vec<f64> = (0..n).map(|r| f64::from(u8::from(r == axis))).collect();
+            for _ in 0..2 {
+                for b in &basis {
+                    let dot: f64 = unit.iter().zip(b).map(|(x, y)| x * y).sum();
+                    unit.iter_mut().zip(b).for_each(|(x, y)| *x -= dot * y);
+                }
+            }
+            let norm = unit.iter().map(|x| x * x).sum::<f64>().sqrt();
+            // The sum of these over all axes is the number of vectors that are missing.
+            if norm * norm > 0.5 / n as f64 {
+                basis.push(unit.iter().map(|x| x / norm).collect());
+                values.push(0.0);
+            }
+        }
+        (Matrix::new(n, n, |r, c| basis[c][r]), values)
+    }
+
     /// The Moore-Penrose pseudo-inverse; singular values below `cutoff` times the largest
     /// count as 0.
     pub fn pseudo_inverse(&self, cutoff: f64) -> Matrix {
@@ -144,6 +177,25 @@ mod tests {
             assert!(s.windows(2).all(|p| p[0] >= p[1]) && s.iter().all(|s| *s >= 0.0));
             let scaled = Matrix::new(u.rows, u.columns, |r, c| u.at(r, c) * s[c]);
             assert!(far(&scaled.times(&v.transposed()), &a) < 1e-12, "{rows} x {columns}");
+        }
+    }
+
+    #[test]
+    fn bases_are_whole() {
+        let low = random(6, 2, 0.7).times(&random(2, 5, 1.1));
+        let mean = Matrix::new(4, 16, |r, c| if c / 4 == r { 0.25 } else { 0.0 });
+        for a in [random(3, 5, 1.3), random(5, 3, 2.1), low, mean, Matrix::new(1, 3, |_, _| 1.0 / 3.0)] {
+            let (v, s) = a.right_basis(1e-10);
+            let n = a.columns;
+            assert!(
+                far(&v.transposed().times(&v), &Matrix::new(n, n, |r, c| f64::from(u8::from(r == c))))
+                    < 1e-12
+            );
+            let seen = a.times(&v);
+            for (c, s) in s.iter().enumerate() {
+                let norm = (0..a.rows).map(|r| seen.at(r, c).powi(2)).sum::<f64>().sqrt();
+                assert!((norm - s).abs() < 1e-12, "{c}: {norm} {s}");
+            }
         }
     }
 

@@ -33,8 +33,30 @@ pub trait Degradation: Debug + Send + Sync {
     /// `A^+`, of Moore and Penrose: `A A^+ y` is the nearest to `y` that `A` can make.
     fn pseudo_inverse(&self) -> Operator;
 
-    /// The singular values, descending, for those who weigh noise by them.
-    fn singular_values(&self) -> Vec<f64>;
+    /// Its singular vectors, where they are known.
+    fn spectrum(&self) -> Option<Spectrum>;
+
+    /// The singular values, descending; none where they are not known.
+    fn singular_values(&self) -> Option<Vec<f64>> {
+        let (from, to) = (self.operator().from(), self.operator().to());
+        let mut values = self.spectrum()?.values;
+        values.sort_by(|a, b| b.total_cmp(a));
+        values.truncate(from.len().min(to.len()));
+        Some(values)
+    }
+}
+
+/// The singular value decomposition `A = U S V^T`: a basis of images in which `A` is a factor for each
+/// number.
+#[derive(Clone, Debug)]
+pub struct Spectrum {
+    /// `V^T`, of an image to as many coefficients in the same shape.
+    pub analysis: Operator,
+    /// `V`, of coefficients to their image.
+    pub synthesis: Operator,
+    /// The singular value of each coefficient, `[h, w, c]`; 0 of what `A` cannot see, and of what its
+    /// pseudo-inverse leaves out.
+    pub values: Vec<f64>,
 }
 
 /// A linear map of images.
@@ -167,9 +189,22 @@ pub struct Restoration {
     pub degradation: std::sync::Arc<dyn Degradation>,
     /// What is left of it, `[h, w, c]` of the operator's result, in the model's range.
     pub measured: Vec<f32>,
+    /// The deviation of the noise in it, in the same range.
+    pub noise: f64,
 }
 
 impl Restoration {
+    /// Refuses noise, of a method that knows none.
+    pub(super) fn noiseless(&self, sampler: super::Sampler) -> Result<(), Error> {
+        match self.noise == 0.0 {
+            true => Ok(()),
+            false => {
+                let need = format!("{} takes measurements without noise; choose ddrm", sampler.name());
+                Err(Error::option("noise", self.noise, need))
+            }
+        }
+    }
+
     /// Refuses a degradation of images of another shape, and measurements that do not fit it.
     pub(super) fn check(&self, shape: Shape) -> Result<(), Error> {
         let operator = self.degradation.operator();
@@ -180,6 +215,9 @@ impl Restoration {
         if self.measured.len() != operator.to().len() {
             let need = format!("{} leaves {} of an image", self.degradation.name(), operator.to());
             return Err(Error::option("measured", format!("{} numbers", self.measured.len()), need));
+        }
+        if !(self.noise >= 0.0 && self.noise.is_finite()) {
+            return Err(Error::option("noise", self.noise, "choose 0 or more"));
         }
         match self.measured.iter().all(|v| v.is_finite()) {
             true => Ok(()),
@@ -234,11 +272,38 @@ mod tests {
                 norm = dot(&w, &w).sqrt();
                 v = w.iter().map(|x| x / norm).collect();
             }
-            let s = d.singular_values();
+            let s = d.singular_values().unwrap();
             assert_eq!(s.len(), a.from().len().min(a.to().len()), "{}", d.name());
             assert!(s.windows(2).all(|p| p[0] >= p[1]));
             let near = norm.sqrt() / s[0];
             assert!((0.99..1.000001).contains(&near), "{}: {} {}", d.name(), s[0], norm.sqrt());
+        }
+    }
+
+    /// `V` is orthogonal, and `|A V e_i|` is the value of coefficient i, but for what is left out.
+    #[test]
+    fn spectra_are_those_of_the_operators() {
+        for d in all() {
+            let Spectrum { analysis, synthesis, values } = d.spectrum().unwrap();
+            let x = numbers(values.len(), 0.83);
+            let back = synthesis.apply(&analysis.apply(&x));
+            let far = x.iter().zip(&back).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(far < 1e-10, "{}: {far}", d.name());
+            let norm = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>().sqrt();
+            assert!((norm(&analysis.apply(&x)) - norm(&x)).abs() < 1e-10, "{}", d.name());
+            let (a, inverse) = (d.operator(), d.pseudo_inverse());
+            for i in (0..values.len()).step_by(7) {
+                let unit: Vec<f64> = (0..values.len()).map(|k| f64::from(u8::from(k == i))).collect();
+                let of = inverse.apply(&a.apply(&synthesis.apply(&unit)));
+                let seen = a.apply(&of);
+                assert!(
+                    (norm(&seen) - values[i]).abs() < 1e-9,
+                    "{} {i}: {} {}",
+                    d.name(),
+                    norm(&seen),
+                    values[i]
+                );
+            }
         }
     }
 
@@ -272,7 +337,8 @@ mod tests {
         assert!(Axes::gaussian_blur(shape, 0.0).unwrap_err().to_string().contains("deviation"));
         assert!(Mask::new(shape, &[true]).unwrap_err().to_string().contains("mask"));
         let mask = Mask::new(shape, &[true; 96]).unwrap();
-        let of = |measured| Restoration { degradation: std::sync::Arc::new(mask.clone()), measured };
+        let of =
+            |measured| Restoration { degradation: std::sync::Arc::new(mask.clone()), measured, noise: 0.0 };
         assert!(of(vec![0.0; 288]).check(shape).is_ok());
         assert!(of(vec![0.0; 7]).check(shape).unwrap_err().to_string().contains("7 numbers"));
         assert!(of(vec![f32::NAN; 288]).check(shape).is_err());

@@ -25,7 +25,9 @@ impl Sampler {
             let need = format!("{} has no {option}; leave it out or choose {who}", self.name());
             Err(Error::option(option, value, need))
         };
-        if let (Some(eta), false) = (context.eta, matches!(self, Self::Ddim | Self::Ddnm)) {
+        if let (Some(eta), false) =
+            (context.eta, matches!(self, Self::Ddim | Self::Ddnm | Self::Ddrm | Self::RePaint))
+        {
             return refuse("eta", eta.to_string(), "ddim");
         }
         if context.clipped_output && self != Self::Ddim {
@@ -35,7 +37,8 @@ impl Sampler {
             return refuse("order", order.to_string(), "lms");
         }
         if context.restoration.is_some() && !self.restores() {
-            let need = format!("{} does not restore; choose ddnm", self.name());
+            let names: Vec<&str> = Self::all().filter(|s| s.restores()).map(Self::name).collect();
+            let need = format!("{} does not restore; choose {}", self.name(), names.join(", "));
             return Err(Error::option("sampler", self.name(), need));
         }
         self.check_steps(context)?;
@@ -73,6 +76,9 @@ impl Sampler {
                 self.is_adaptive() || self == Pc,
                 "rk45, dpm_adaptive or pc",
             ),
+            ("eta-b", o.eta_b.is_some(), self == Ddrm, "ddrm"),
+            ("jump-length", o.jump_length.is_some(), self == RePaint, "repaint"),
+            ("jump-n-sample", o.jump_n_sample.is_some(), self == RePaint, "repaint"),
             ("predictor", o.predictor.is_some(), self == Pc, "pc"),
             ("corrector", o.corrector.is_some(), self == Pc, "pc"),
             ("snr", o.snr.is_some(), self == Pc, "pc"),

@@ -63,7 +63,7 @@ pub fn program(context: &Context<'_>, sampler: Sampler) -> Result<Program, Error
 
 /// `(1 - alpha_bar_t / alpha_bar_s) / (1 - alpha_bar_t)`, in [0, 1]: the part of
 /// the noise that eta = 1 renews. 0 where no noise is left.
-fn renewed(alpha_bar: f64, alpha_bar_prev: f64) -> f64 {
+pub(super) fn renewed(alpha_bar: f64, alpha_bar_prev: f64) -> f64 {
     let noise = 1.0 - alpha_bar;
     match noise > 0.0 {
         true => ((1.0 - alpha_bar / alpha_bar_prev) / noise).clamp(0.0, 1.0),

@@ -21,11 +21,8 @@ const ETA: f64 = 0.85;
 
 /// The program of DDNM.
 pub fn program(context: &Context<'_>, sampler: Sampler) -> Result<Program, Error> {
-    let Some(task) = context.restoration else {
-        let need = "it restores a degraded picture: give one, as the verbs inpaint and superres do";
-        return Err(Error::option("sampler", sampler.name(), need));
-    };
-    task.check(context.shape)?;
+    let task = context.task(sampler)?;
+    task.noiseless(sampler)?;
     let eta = context.eta.unwrap_or(ETA);
     if !(0.0..=1.0).contains(&eta) {
         return Err(Error::option("eta", eta, "choose 0 (no fresh noise) to 1 (all of it fresh)"));
@@ -69,79 +66,4 @@ pub fn program(context: &Context<'_>, sampler: Sampler) -> Result<Program, Error
         s.push(t, list);
     }
     Ok(s.program)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::diffusion::linear::{Axes, Degradation, Mask, Restoration};
-    use crate::diffusion::SchedulerConfig;
-    use crate::shape::Shape;
-    use std::sync::Arc;
-
-    fn restored(degradation: Arc<dyn Degradation>, shape: Shape, eta: Option<f64>) -> (Vec<f64>, Vec<f64>) {
-        let picture: Vec<f64> = (0..shape.len()).map(|i| (i as f64 * 0.7).sin() * 0.8).collect();
-        let measured: Vec<f32> = degradation.operator().apply(&picture).iter().map(|v| *v as f32).collect();
-        let task = Restoration { degradation, measured: measured.clone() };
-        let config = SchedulerConfig { set_alpha_to_one: false, ..Default::default() };
-        let context = Context { restoration: Some(&task), eta, ..Context::new(&config, shape, 20) };
-        let program = Sampler::Ddnm.program(&context).unwrap();
-        let y = program.find_register("y").unwrap();
-        let inputs = crate::diffusion::program::Inputs {
-            registers: vec![(y, measured.iter().map(|v| f64::from(*v)).collect())],
-            ..Default::default()
-        };
-        // A network that knows nothing of pictures.
-        let net = |call: crate::diffusion::program::NetCall<'_>| {
-            Ok(call.inputs[0].iter().map(|x| 0.3 * x.sin()).collect())
-        };
-        let noise = |draw: u32, shape: Shape| {
-            (0..shape.len()).map(|i| (i as f64 * 1.3 + f64::from(draw)).sin()).collect()
-        };
-        (
-            program.interpret(&inputs, net, noise, |_| ()).unwrap(),
-            measured.iter().map(|v| f64::from(*v)).collect(),
-        )
-    }
-
-    /// Whatever the network says, the result degraded again is the measurement.
-    #[test]
-    fn results_agree_with_the_measurement() {
-        let shape = Shape::new(8, 8, 3);
-        let known: Vec<bool> = (0..64).map(|i| i % 3 != 0).collect();
-        let all: [Arc<dyn Degradation>; 5] = [
-            Arc::new(Mask::new(shape, &known).unwrap()),
-            Arc::new(Axes::average(shape, 4).unwrap()),
-            Arc::new(Axes::bicubic(shape, 2).unwrap()),
-            Arc::new(Axes::grey(shape).unwrap()),
-            Arc::new(Axes::gaussian_blur(shape, 0.6).unwrap()),
-        ];
-        for degradation in all {
-            for eta in [None, Some(0.0), Some(1.0)] {
-                let (image, measured) = restored(degradation.clone(), shape, eta);
-                // Of a blur, in what its inverse brings back.
-                let (a, inverse) = (degradation.operator(), degradation.pseudo_inverse());
-                let seen = |y: &[f64]| a.apply(&inverse.apply(y));
-                let (again, wanted) = (seen(&a.apply(&image)), seen(&measured));
-                let far = again.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-                assert!(far < 1e-5, "{}: {far}", degradation.name());
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_missing_is_asked_for() {
-        let config = SchedulerConfig::default();
-        let shape = Shape::new(8, 8, 3);
-        let none = Sampler::Ddnm.program(&Context::new(&config, shape, 5)).unwrap_err().to_string();
-        assert!(none.contains("ddnm") && none.contains("inpaint"), "{none}");
-        let task =
-            Restoration { degradation: Arc::new(Axes::average(shape, 2).unwrap()), measured: vec![0.0; 48] };
-        let context = Context { restoration: Some(&task), ..Context::new(&config, shape, 5) };
-        assert!(Sampler::Ddnm.program(&context).is_ok());
-        let eta = Context { eta: Some(1.5), ..context.clone() };
-        assert!(Sampler::Ddnm.program(&eta).unwrap_err().to_string().contains("eta"));
-        let other = Sampler::Ddim.program(&context).unwrap_err().to_string();
-        assert!(other.contains("ddim") && other.contains("ddnm"), "{other}");
-    }
 }

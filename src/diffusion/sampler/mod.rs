@@ -18,6 +18,7 @@ pub mod ddim;
 pub mod ddim_inverse;
 pub mod ddnm;
 pub mod ddpm;
+pub mod ddrm;
 pub mod deis;
 mod denoise;
 pub mod dpm2;
@@ -45,6 +46,8 @@ pub mod lsgm_ode;
 pub mod options;
 pub mod pc;
 pub mod pndm;
+mod projection;
+pub mod repaint;
 pub mod reverse_diffusion;
 pub mod rk4;
 pub mod rk45;
@@ -146,6 +149,10 @@ samplers! {
     DpmAdaptive, "dpm_adaptive", dpm_adaptive, "", 1, "DPM-Solver-23 with adaptive steps (Lu et al. 2022): --rtol, --atol";
     DpmAdaptive12, "dpm_adaptive_12", dpm_adaptive, "", 1, "DPM-Solver-12 with adaptive steps";
     Ddnm, "ddnm", ddnm, "", 100, "restoration by the null space (Wang et al. 2022), of degraded pictures";
+    Ddrm, "ddrm", ddrm, "", 20,
+        "restoration by singular values (Kawar et al. 2022), of degraded pictures, noisy ones too: --eta-b";
+    RePaint, "repaint", repaint, "", 100,
+        "inpainting by resampling (Lugmayr et al. 2022): --jump-length, --jump-n-sample";
     Ddgan, "ddgan", ddgan, "", 0, "the steps of a denoising diffusion GAN (Xiao et al. 2022), as many as it was trained for";
     Sscs, "sscs", sscs, "", 0, "symmetric splitting, for critically damped Langevin models (Dockhorn et al. 2022)";
     CldEm, "cld_em", cld_em, "", 0, "Euler-Maruyama, for critically damped Langevin models";
@@ -278,9 +285,10 @@ impl Sampler {
         }
     }
 
-    /// Whether it restores a degraded picture ([`Context::restoration`]) and draws nothing else.
+    /// Whether it restores a degraded picture ([`Context::restoration`]); all of these but `pc` draw
+    /// nothing else.
     pub fn restores(self) -> bool {
-        self == Self::Ddnm
+        matches!(self, Self::Ddnm | Self::Ddrm | Self::RePaint | Self::Pc)
     }
 
     /// Whether it is of one system alone: its models take it, and no others do.
@@ -340,6 +348,16 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
+    /// The degraded picture, which a sampler that restores must have.
+    fn task(&self, sampler: Sampler) -> Result<&'a Restoration, Error> {
+        let Some(task) = self.restoration else {
+            let need = "it restores a degraded picture: give one, as the verbs inpaint and superres do";
+            return Err(Error::option("sampler", sampler.name(), need));
+        };
+        task.check(self.shape)?;
+        Ok(task)
+    }
+
     /// An unconditional network with as many output channels as the state has.
     pub fn new(config: &'a SchedulerConfig, shape: Shape, steps: impl Into<Steps>) -> Self {
         Self {

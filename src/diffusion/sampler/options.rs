@@ -67,7 +67,7 @@ names! {
     Ald = "ald",
 }
 
-/// Options of adaptive solvers and of predictor-corrector samplers; `None` is the
+/// Options of adaptive solvers, of predictor-corrector samplers and of those that restore; `None` is the
 /// sampler's or the model's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -88,6 +88,12 @@ pub struct SolverOptions {
     pub corrector_steps: Option<usize>,
     /// Predictors take the probability flow in place of the reverse SDE.
     pub probability_flow: bool,
+    /// The share of the measurement in what `ddrm` makes of it, 0 to 1.
+    pub eta_b: Option<f64>,
+    /// The steps by which `repaint` goes back up.
+    pub jump_length: Option<usize>,
+    /// How often `repaint` comes to a level from which it goes back.
+    pub jump_n_sample: Option<usize>,
 }
 
 impl SolverOptions {

@@ -10,13 +10,15 @@
 //!
 //! with `alpha = 1 - beta_k` of VP and 1 of VE, then the predictor's step to the level
 //! below. A program step is one evaluation. Norms are each image's own; with `--error-control batch` their means over the
-//! batch, as in the reference. The last step is the predictor's mean.
+//! batch, as in the reference. The last step is the predictor's mean. A degraded picture is restored by
+//! projections (`projection.rs`).
 
 use super::super::continuous::Level;
 use super::super::program::{Coef, Expr, Instruction, Program, Reduce, Reg, Slot, SlotInit, Term, Unary};
 use super::super::Error;
 use super::equation::{label, Equation};
 use super::options::{Corrector, ErrorControl, Predictor};
+use super::projection::Projection;
 use super::solve::mix;
 use super::view::Model;
 use super::{ancestral, euler_maruyama, reverse_diffusion, Context, Sampler};
@@ -49,10 +51,13 @@ pub(super) fn with(
         Corrector::None => None,
         _ => Some(Langevin::new(&mut m, context, corrector)?),
     };
+    let projection = Projection::new(&mut m, context, sampler)?;
     let mut z = None;
     for (k, level) in levels.iter().enumerate() {
         for _ in 0..langevin.as_ref().map_or(0, |l| l.steps) {
-            let list = langevin.iter().flat_map(|l| l.instructions(&mut m, level)).collect();
+            let mut list: Vec<Instruction> =
+                langevin.iter().flat_map(|l| l.instructions(&mut m, level)).collect();
+            list.extend(projection.iter().flat_map(|p| p.instructions(&mut m, level.t, false)));
             m.push(label(level.t), list);
         }
         let update = match predictor {
@@ -69,7 +74,12 @@ pub(super) fn with(
             terms.push(Term::new(update.noise, z));
         }
         list.push(mix(m.x, terms));
+        let last = k + 1 == levels.len();
+        list.extend(projection.iter().flat_map(|p| p.instructions(&mut m, level.t, last)));
         m.push(label(level.t), list);
+    }
+    if let (Some(projection), Some(first)) = (projection, m.program.steps.first_mut()) {
+        first.instructions.splice(0..0, projection.start());
     }
     Ok(m.program)
 }

@@ -11,5 +11,6 @@ mod orders;
 mod process;
 mod programs;
 mod reference;
+mod restoring;
 mod systems;
 mod validator;
