@@ -1,7 +1,6 @@
 //! A program's instructions as kernel calls.
 
 use super::{EngineError, NetGraph};
-use crate::diffusion::linear::Operator;
 use crate::diffusion::program::{
     Coef, Instruction, Pointwise as F, Program, Reduce as R, Reg, Slot, Structure, Term, Time, MAX_TERMS,
 };
@@ -10,7 +9,6 @@ use crate::graph::plan::{Buf, Builder};
 use crate::graph::GraphError;
 use crate::kernels::{
     advance::Advance,
-    axis::Axis,
     copy_channels::CopyChannels,
     fill::Fill,
     gate::STATUS_WORDS,
@@ -25,8 +23,8 @@ use crate::kernels::{
 };
 use std::collections::HashMap;
 
-use super::expression;
 use super::numbers::{split_terms, NumberTable, Repeat};
+use super::{expression, operator};
 
 /// What the host writes before a batch: the step counter, the index of the first
 /// image and the seed, as words of one buffer.
@@ -282,8 +280,10 @@ impl<'a> Lowering<'a> {
                 let call = noise::Noise { n, len: self.len(*dst), ..Default::default() };
                 self.write(b, "noise", *dst, false, |to| call.calls_tabled(&caps, table, to, &numbers))?;
             }
-            Instruction::Apply { dst, operator, src } => {
-                self.apply(b, *dst, &self.program.operators[*operator].map, *src)?;
+            Instruction::Apply { dst, operator: index, src } => {
+                let label = format!("apply {}", self.program.registers[dst.0 as usize].name);
+                let map = &self.program.operators[*index].map;
+                operator::apply(b, &label, map, &self.numbers(0), (self.reg(*src), self.reg(*dst)))?;
             }
             Instruction::Reduce { slot, kind, srcs } => {
                 let len = srcs.first().map_or(0, |r| self.len(*r));
@@ -350,38 +350,6 @@ impl Lowering<'_> {
             copy.calls(&caps, to, target).into_iter().for_each(|c| b.call(&label, c, None));
         }
         Ok(())
-    }
-
-    /// A linear operator: a factor for each number, or products along axes, one after the other.
-    fn apply(&self, b: &mut Builder, dst: Reg, map: &Operator, src: Reg) -> Result<(), GraphError> {
-        let (n, caps) = (self.n, *b.caps());
-        let words = |values: &[f64]| values.iter().map(|v| (*v as f32).to_bits()).collect::<Vec<u32>>();
-        if let Operator::Diagonal { factors, .. } = map {
-            let factors = constant(b, "factors", words(factors).repeat(n));
-            let call = pointwise::Pointwise { n, len: self.len(dst), f: pointwise::Function::Mul };
-            return self.write(b, "apply", dst, false, |to| {
-                call.calls(&caps, self.reg(src), Some(factors), to, &self.numbers(0))
-            });
-        }
-        let passes = map.passes();
-        let mut from = self.reg(src);
-        for (i, along) in passes.iter().enumerate() {
-            let m = along.matrix;
-            let call = Axis { outer: n * along.outer, from: m.columns(), to: m.rows(), inner: along.inner };
-            let matrix = constant(b, "matrix", words(m.values()));
-            let calls = |to| call.calls(&caps, from, matrix, to);
-            if i + 1 == passes.len() {
-                return self.write(b, "apply", dst, false, calls);
-            }
-            let to = b.scratch("apply", call.outer * call.to * call.inner)?;
-            calls(to).into_iter().for_each(|c| b.call("apply", c, None));
-            from = to;
-        }
-        // No axis has a matrix: the same image.
-        let c = map.from().c;
-        let copy =
-            CopyChannels { pixels: n * map.from().pixels(), c, src_c: c, dst_c: c, ..Default::default() };
-        self.write(b, "apply", dst, false, |to| copy.calls(&caps, from, to))
     }
 
     fn reduce(&self, b: &Builder, slot: Slot, kind: R, srcs: &[Buf], len: usize) -> Vec<Call<Buf>> {
@@ -477,7 +445,7 @@ impl Lowering<'_> {
 }
 
 /// Words that never change, shared by their contents.
-fn constant(b: &mut Builder, what: &str, words: Vec<u32>) -> Buf {
+pub(super) fn constant(b: &mut Builder, what: &str, words: Vec<u32>) -> Buf {
     let key = format!("@{what} {:016x} {}", noise::fnv(words.iter().copied()), words.len());
     b.weight(key, Box::new(move || Ok(bytemuck::cast_slice(&words).to_vec())))
 }

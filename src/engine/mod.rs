@@ -14,6 +14,7 @@ mod executable;
 mod expression;
 mod lower;
 mod numbers;
+mod operator;
 mod output;
 mod outputs;
 mod pace;

@@ -7,9 +7,9 @@ use crate::solver::Solver;
 use crate::{input, progress, Failure};
 use image::RgbImage;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use undiffuse::diffusion::linear::{Axes, Degradation, Mask, Restoration};
+use undiffuse::diffusion::linear::{Axes, Convolution, Degradation, Mask, Masked, Restoration};
 use undiffuse::diffusion::sampler::SolverOptions;
 use undiffuse::diffusion::Sampler;
 use undiffuse::gpu::Options;
@@ -96,6 +96,12 @@ pub struct Superres {
     /// How the picture was made small: `average` or `bicubic`
     #[arg(long, default_value = "average", value_name = "NAME", value_parser = ["average", "bicubic"])]
     kernel: String,
+    /// The picture is grey too
+    #[arg(long)]
+    grey: bool,
+    /// White is unknown in the small picture; of its size
+    #[arg(long, value_name = "FILE")]
+    mask: Option<PathBuf>,
     /// The picture is whole: make it small first, and tell how near the restorations come
     #[arg(long)]
     degrade: bool,
@@ -116,6 +122,9 @@ pub struct Deblur {
     /// The deviation of the Gaussian that it was blurred by, in pixels of the model's size
     #[arg(long, default_value_t = 1.0, value_name = "X")]
     deviation: f64,
+    /// Or the kernel that it was blurred by, as a picture: black is nothing, and its sum is made 1
+    #[arg(long, value_name = "FILE", conflicts_with = "deviation")]
+    kernel: Option<PathBuf>,
     /// The picture is sharp: blur it first, and tell how near the restorations come
     #[arg(long)]
     degrade: bool,
@@ -135,26 +144,12 @@ pub fn inpaint(args: &Inpaint) -> Result<(), Failure> {
     run(&args.how, |shape| {
         let (picture, clear) = input::read_with_alpha(&c.image)?;
         let hidden = match &args.mask {
-            Some(path) => {
-                let mask = input::read(path)?;
-                if mask.dimensions() != picture.dimensions() {
-                    let ((w, h), (pw, ph)) = (mask.dimensions(), picture.dimensions());
-                    let (path, image) = (path.display(), c.image.display());
-                    return Err(format!(
-                        "--mask {path} is {w} x {h}, {image} {pw} x {ph}: a mask is of the picture's size"
-                    )
-                    .into());
-                }
-                mask
-            }
+            Some(path) => read_mask(path, picture.dimensions(), &c.image)?,
             None => {
                 clear.ok_or("the picture has no transparent part: say with --mask what is to be filled")?
             }
         };
-        let size = (shape.w as u32, shape.h as u32);
-        let hidden = input::fit(hidden, size);
-        let known: Vec<bool> = hidden.pixels().map(|p| p.0[0] < 128).collect();
-        let mask = Mask::new(shape, &known)?;
+        let mask = Mask::new(shape, &known(hidden, shape))?;
         let whole = sized(picture, shape)?;
         let measured = apply(&mask, &whole);
         // What is hidden may be anything: it is no measure of the restorations.
@@ -162,40 +157,87 @@ pub fn inpaint(args: &Inpaint) -> Result<(), Failure> {
     })
 }
 
+/// A mask, which must be of its picture's size.
+fn read_mask(path: &Path, (w, h): (u32, u32), image: &Path) -> Result<RgbImage, Failure> {
+    let mask = input::read(path)?;
+    if mask.dimensions() == (w, h) {
+        return Ok(mask);
+    }
+    let ((mw, mh), path, image) = (mask.dimensions(), path.display(), image.display());
+    Err(format!("--mask {path} is {mw} x {mh}, {image} {w} x {h}: a mask is of the picture's size").into())
+}
+
+/// Which pixels a mask leaves, at the size of what is masked.
+fn known(hidden: RgbImage, shape: Shape) -> Vec<bool> {
+    let hidden = input::fit(hidden, (shape.w as u32, shape.h as u32));
+    hidden.pixels().map(|p| p.0[0] < 128).collect()
+}
+
 pub fn superres(args: &Superres) -> Result<(), Failure> {
     run(&args.how, |shape| {
-        let axes = match args.kernel.as_str() {
+        let mut axes = match args.kernel.as_str() {
             "bicubic" => Axes::bicubic(shape, args.scale)?,
             _ => Axes::average(shape, args.scale)?,
         };
-        degraded(&args.how, axes, shape, args.degrade)
+        if args.grey {
+            let small = axes.operator().to();
+            axes = axes.then(Axes::grey(small)?)?;
+        }
+        let small = axes.operator().to();
+        let Some(path) = &args.mask else {
+            return degraded(&args.how, Arc::new(axes), shape, args.degrade);
+        };
+        let size = (small.w as u32, small.h as u32);
+        let given = if args.degrade { size } else { input::read(&args.how.common.image)?.dimensions() };
+        let known = known(read_mask(path, given, &args.how.common.image)?, small);
+        let masked = Masked::new(Arc::new(axes), &known)?;
+        let task = degraded(&args.how, Arc::new(masked), shape, args.degrade)?;
+        // What the picture has where it is unknown was not measured.
+        Ok(Task { measured: apply(&Mask::new(small, &known)?, &task.measured), ..task })
     })
 }
 
 pub fn colorize(args: &Colorize) -> Result<(), Failure> {
     // Whatever colours it has are taken away first.
-    run(&args.how, |shape| Ok(Task { whole: None, ..degraded(&args.how, Axes::grey(shape)?, shape, true)? }))
+    run(&args.how, |shape| {
+        Ok(Task { whole: None, ..degraded(&args.how, Arc::new(Axes::grey(shape)?), shape, true)? })
+    })
 }
 
 pub fn deblur(args: &Deblur) -> Result<(), Failure> {
     run(&args.how, |shape| {
-        degraded(&args.how, Axes::gaussian_blur(shape, args.deviation)?, shape, args.degrade)
+        let degradation: Arc<dyn Degradation> = match &args.kernel {
+            None => Arc::new(Axes::gaussian_blur(shape, args.deviation)?),
+            Some(path) => {
+                let picture = input::read(path)?;
+                let (w, h) = (picture.width() as usize, picture.height() as usize);
+                let levels = input::levels(&picture, 1).ok_or("pictures have one channel or three")?;
+                let weights: Vec<f64> = levels.iter().map(|v| f64::from(*v)).collect();
+                Arc::new(Convolution::new(shape, (h, w), &weights)?)
+            }
+        };
+        degraded(&args.how, degradation, shape, args.degrade)
     })
 }
 
 /// The task of a picture that was degraded already, or is now.
-fn degraded(how: &How, axes: Axes, shape: Shape, degrade: bool) -> Result<Task, Failure> {
+fn degraded(
+    how: &How,
+    degradation: Arc<dyn Degradation>,
+    shape: Shape,
+    degrade: bool,
+) -> Result<Task, Failure> {
     let picture = input::read(&how.common.image)?;
-    let to = if degrade { shape } else { axes.operator().to() };
+    let to = if degrade { shape } else { degradation.operator().to() };
     let picture = sized(picture, to)?;
-    let mut measured = if degrade { apply(&axes, &picture) } else { picture.clone() };
+    let mut measured = if degrade { apply(&*degradation, &picture) } else { picture.clone() };
     if degrade && how.noise > 0.0 {
         let mut noise = vec![0.0; measured.len()];
         // Of an image that no count reaches: the restorations' own noise is another.
         noise::fill(how.common.seed, u64::MAX, 0, &mut noise);
         measured.iter_mut().zip(&noise).for_each(|(m, z)| *m += (how.noise / 127.5) as f32 * z);
     }
-    Ok(Task { degradation: Arc::new(axes), measured, whole: degrade.then_some(picture) })
+    Ok(Task { degradation, measured, whole: degrade.then_some(picture) })
 }
 
 fn apply(degradation: &dyn Degradation, picture: &[f32]) -> Vec<f32> {

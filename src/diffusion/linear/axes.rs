@@ -140,6 +140,30 @@ impl Axes {
         })
     }
 
+    /// This, and then another that takes what this leaves.
+    ///
+    /// # Errors
+    /// Another shape.
+    pub fn then(self, next: Axes) -> Result<Axes, Error> {
+        let left = self.operator().to();
+        if left != next.from {
+            let need = format!("{} leaves images of {left}", self.name);
+            return Err(Error::option("degradation", format!("{} of {}", next.name, next.from), need));
+        }
+        let both = |a: Option<Matrix>, b: Option<Matrix>| match (a, b) {
+            (Some(a), Some(b)) => Some(b.times(&a)),
+            (a, b) => a.or(b),
+        };
+        Ok(Axes {
+            name: format!("{}, {}", self.name, next.name),
+            from: self.from,
+            rows: both(self.rows, next.rows),
+            columns: both(self.columns, next.columns),
+            channels: both(self.channels, next.channels),
+            cutoff: self.cutoff.max(next.cutoff),
+        })
+    }
+
     fn each(&self, f: impl Fn(&Matrix) -> Matrix) -> [Option<Matrix>; 3] {
         [&self.rows, &self.columns, &self.channels].map(|m| m.as_ref().map(&f))
     }

@@ -3,17 +3,24 @@
 //!
 //! A [`Degradation`] gives operators ([`Operator`]): itself, its adjoint and its pseudo-inverse, which a
 //! program applies ([`Instruction::Apply`](super::program::Instruction::Apply)) on the host in f64 or on
-//! the GPU. Two kinds have all of it in closed form: a factor for each number ([`Mask`]), and a matrix
+//! the GPU. Three kinds have all of it in closed form: a factor for each number ([`Mask`]), a matrix
 //! along each axis ([`Axes`]: `A X B^T` on rows and columns, a matrix on channels), whose decomposition
-//! is that of the small matrices.
+//! is that of the small matrices, and a circular blur by any kernel ([`Convolution`]), which is a factor for each
+//! wave. [`Masked`] is a degraded picture of which a part is unknown.
 
 mod axes;
+mod convolution;
 mod mask;
+mod masked;
 mod matrix;
+mod operator;
 
 pub use axes::Axes;
+pub use convolution::Convolution;
 pub use mask::Mask;
+pub use masked::Masked;
 pub use matrix::{Matrix, Svd};
+pub use operator::Operator;
 
 use super::Error;
 use crate::shape::Shape;
@@ -57,129 +64,6 @@ pub struct Spectrum {
     /// The singular value of each coefficient, `[h, w, c]`; 0 of what `A` cannot see, and of what its
     /// pseudo-inverse leaves out.
     pub values: Vec<f64>,
-}
-
-/// A linear map of images.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Operator {
-    /// Each number times its own factor.
-    Diagonal {
-        /// Of the image.
-        shape: Shape,
-        /// `[h, w, c]`.
-        factors: Vec<f64>,
-    },
-    /// A matrix along each axis; `None` leaves an axis as it is.
-    Axes {
-        /// Of the argument.
-        from: Shape,
-        /// Along the height.
-        rows: Option<Matrix>,
-        /// Along the width.
-        columns: Option<Matrix>,
-        /// Along the channels.
-        channels: Option<Matrix>,
-    },
-}
-
-impl Operator {
-    /// The shape of its argument.
-    pub fn from(&self) -> Shape {
-        match self {
-            Operator::Diagonal { shape, .. } => *shape,
-            Operator::Axes { from, .. } => *from,
-        }
-    }
-
-    /// The shape of its result.
-    pub fn to(&self) -> Shape {
-        match self {
-            Operator::Diagonal { shape, .. } => *shape,
-            Operator::Axes { from, rows, columns, channels } => Shape::new(
-                rows.as_ref().map_or(from.h, Matrix::rows),
-                columns.as_ref().map_or(from.w, Matrix::rows),
-                channels.as_ref().map_or(from.c, Matrix::rows),
-            ),
-        }
-    }
-
-    /// Whether its parts fit each other and its numbers are finite.
-    pub(crate) fn is_good(&self) -> bool {
-        match self {
-            Operator::Diagonal { shape, factors } => {
-                Some(factors.len()) == shape.checked_len() && factors.iter().all(|f| f.is_finite())
-            }
-            Operator::Axes { from, rows, columns, channels } => {
-                let fits = |m: &Option<Matrix>, n: usize| {
-                    m.as_ref().is_none_or(|m| {
-                        m.columns() == n && m.rows() > 0 && m.values().iter().all(|v| v.is_finite())
-                    })
-                };
-                from.checked_len().is_some()
-                    && fits(rows, from.h)
-                    && fits(columns, from.w)
-                    && fits(channels, from.c)
-            }
-        }
-    }
-
-    /// The result for one image, NHWC.
-    pub fn apply(&self, x: &[f64]) -> Vec<f64> {
-        match self {
-            Operator::Diagonal { factors, .. } => x.iter().zip(factors).map(|(x, f)| x * f).collect(),
-            Operator::Axes { .. } => {
-                let mut x = x.to_vec();
-                for along in self.passes() {
-                    x = along.apply(&x);
-                }
-                x
-            }
-        }
-    }
-
-    /// The products along axes in the order in which they are made; none of a diagonal.
-    pub(crate) fn passes(&self) -> Vec<Along<'_>> {
-        let Operator::Axes { from, rows, columns, channels } = self else { return Vec::new() };
-        let mut shape = *from;
-        let mut list = Vec::new();
-        if let Some(matrix) = columns {
-            list.push(Along { matrix, outer: shape.h, inner: shape.c });
-            shape.w = matrix.rows();
-        }
-        if let Some(matrix) = rows {
-            list.push(Along { matrix, outer: 1, inner: shape.w * shape.c });
-            shape.h = matrix.rows();
-        }
-        if let Some(matrix) = channels {
-            list.push(Along { matrix, outer: shape.h * shape.w, inner: 1 });
-        }
-        list
-    }
-}
-
-/// A product along one axis of `[outer, matrix.columns, inner]`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Along<'a> {
-    pub matrix: &'a Matrix,
-    pub outer: usize,
-    pub inner: usize,
-}
-
-impl Along<'_> {
-    fn apply(&self, x: &[f64]) -> Vec<f64> {
-        let (m, inner) = (self.matrix, self.inner);
-        let mut out = Vec::with_capacity(self.outer * m.rows() * inner);
-        for block in x.chunks_exact(m.columns() * inner) {
-            for r in 0..m.rows() {
-                out.extend(
-                    (0..inner)
-                        .map(|i| (0..m.columns()).map(|c| m.at(r, c) * block[c * inner + i]).sum::<f64>()),
-                );
-            }
-        }
-        out
-    }
 }
 
 /// A picture that was degraded, for samplers that restore.
@@ -239,7 +123,16 @@ mod tests {
             Box::new(Axes::bicubic(shape, 2).unwrap()),
             Box::new(Axes::grey(shape).unwrap()),
             Box::new(Axes::gaussian_blur(shape, 1.2).unwrap()),
+            Box::new(
+                Axes::average(shape, 2).unwrap().then(Axes::grey(Shape::new(4, 6, 3)).unwrap()).unwrap(),
+            ),
+            Box::new(Convolution::new(shape, (3, 5), &kernel()).unwrap()),
         ]
+    }
+
+    /// Of no symmetry.
+    fn kernel() -> Vec<f64> {
+        (0..15).map(|i| f64::from([5, 1, 0, 2, 7][i % 5]) + i as f64 * 0.2).collect()
     }
 
     fn numbers(n: usize, seed: f64) -> Vec<f64> {
@@ -316,6 +209,8 @@ mod tests {
         // What is the same everywhere stays so.
         for d in all().iter().filter(|d| d.name() != "mask") {
             let a = d.operator();
+            assert!(a.is_good() && d.adjoint().is_good(), "{}", d.name());
+            let a = d.operator();
             let flat = a.apply(&vec![0.5; a.from().len()]);
             assert!(flat.iter().all(|v| (v - 0.5).abs() < 1e-12), "{}: {flat:?}", d.name());
         }
@@ -336,6 +231,18 @@ mod tests {
         assert!(Axes::grey(Shape::new(2, 2, 1)).unwrap_err().to_string().contains("channel"));
         assert!(Axes::gaussian_blur(shape, 0.0).unwrap_err().to_string().contains("deviation"));
         assert!(Mask::new(shape, &[true]).unwrap_err().to_string().contains("mask"));
+        let wide = Convolution::new(Shape::new(4, 4, 1), (5, 1), &[1.0; 5]).unwrap_err();
+        assert!(wide.to_string().contains("kernel"), "{wide}");
+        for bad in [vec![0.0; 9], vec![f64::NAN; 9], vec![1.0; 8]] {
+            assert!(Convolution::new(shape, (3, 3), &bad).unwrap_err().to_string().contains("kernel"));
+        }
+        let grey = Axes::grey(Shape::new(4, 4, 3)).unwrap();
+        assert!(Axes::average(shape, 2)
+            .unwrap()
+            .then(grey)
+            .unwrap_err()
+            .to_string()
+            .contains("[n, 4, 6, 3]"));
         let mask = Mask::new(shape, &[true; 96]).unwrap();
         let of =
             |measured| Restoration { degradation: std::sync::Arc::new(mask.clone()), measured, noise: 0.0 };
