@@ -159,6 +159,30 @@ impl Likelihood {
     }
 }
 
+/// Latents on the great circle from `a` to `b` (Shoemake 1985), `count` of them one after the other, both
+/// ends among them: all as likely as noise as the ends are, which the straight line's middle is not.
+///
+/// ```
+/// let way = undiffuse::pipeline::slerp(&[1.0, 0.0], &[0.0, 1.0], 3);
+/// assert!((way[2] - 0.5f32.sqrt()).abs() < 1e-6 && (way[3] - 0.5f32.sqrt()).abs() < 1e-6);
+/// ```
+pub fn slerp(a: &[f32], b: &[f32], count: usize) -> Vec<f32> {
+    let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+    let cos = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f64::MIN_POSITIVE);
+    let angle = cos.clamp(-1.0, 1.0).acos();
+    let weights = |t: f64| match angle.sin() {
+        // One direction, or opposite ones, between which no circle is the one: the straight line.
+        sin if sin.abs() < 1e-6 => (1.0 - t, t),
+        sin => (((1.0 - t) * angle).sin() / sin, (t * angle).sin() / sin),
+    };
+    let mut all = Vec::with_capacity(count * a.len());
+    for i in 0..count {
+        let (u, v) = weights(i as f64 / count.saturating_sub(1).max(1) as f64);
+        all.extend(a.iter().zip(b).map(|(x, y)| (u * f64::from(*x) + v * f64::from(*y)) as f32));
+    }
+    all
+}
+
 /// Signs for Hutchinson's estimator: probe number `probe` of an image of `len` numbers.
 pub fn probe(seed: u64, image: u64, probe: usize, len: usize) -> Vec<f32> {
     let mut normal = vec![0.0; len];

@@ -25,7 +25,7 @@ pub use classes::Class;
 pub use effort::{Effort, NetEffort};
 pub use embedded::{Embedded, EMBEDDED};
 pub use error::{chain, PipelineError};
-pub use flow::{Density, Likelihood};
+pub use flow::{slerp, Density, Likelihood};
 use job::Work;
 pub use job::{Canceller, Job};
 pub use model::Model;

@@ -34,6 +34,29 @@ fn pictures_are_encoded_decoded_and_measured() {
         let q = sheet.get_pixel(1 + x, 1 + y);
         assert!((0..3).all(|c| p[c].abs_diff(q[c]) <= 3), "{x} {y}: {p:?} {q:?}");
     }
+    // From one to the other: the ends are the pictures, and the film goes there and back.
+    let (film, strip) = (path("film.png"), path("strip.png"));
+    let between = ["interpolate", arg(&a), arg(&b), "--frames", "3", "--zoom", "1"];
+    let (json_of, _) = json(&[&between[..], &["--out", arg(&film), "--strip", arg(&strip)]].concat());
+    assert_eq!(json_of["frames"], 3);
+    let sheet = image::open(&strip).unwrap().to_rgb8();
+    let far = |left: u32| -> u32 {
+        let all = picture.enumerate_pixels();
+        all.map(|(x, y, p)| u32::from(p[0].abs_diff(sheet.get_pixel(left + x, 1 + y)[0]))).sum()
+    };
+    assert!(far(1) < 64 * 3 && far(10) > 64 * 3, "{} {}", far(1), far(10));
+    let decoder =
+        image::codecs::png::PngDecoder::new(std::io::BufReader::new(std::fs::File::open(&film).unwrap()));
+    let frames = image::AnimationDecoder::into_frames(decoder.unwrap().apng().unwrap()).count();
+    assert_eq!(frames, 5);
+    // Through the latents and back as what it was: the picture.
+    let inverted = path("inverted.png");
+    json(&["edit", arg(&a), "--invert", "--zoom", "1", "--out", arg(&inverted)]);
+    let sheet = image::open(&inverted).unwrap().to_rgb8();
+    for (x, y, p) in picture.enumerate_pixels() {
+        let q = sheet.get_pixel(10 + x, 1 + y);
+        assert!((0..3).all(|c| p[c].abs_diff(q[c]) <= 3), "{x} {y}: {p:?} {q:?}");
+    }
     // What is decoded is not drawn from noise: it cannot be made again as if it were.
     run(&["sample", "--like", arg(&again), "--out", arg(&path("c.png"))]).refused(&["again.png"]);
     // Pixels, and the same as numbers: the middles of the levels.

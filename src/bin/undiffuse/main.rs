@@ -21,6 +21,7 @@ mod grid_args;
 mod info;
 mod input;
 mod inspect;
+mod interpolate;
 mod like;
 mod likelihood;
 mod numbers;
@@ -78,6 +79,8 @@ enum Verb {
     Deblur(restore::Deblur),
     /// Draw a picture anew, near to it
     Edit(edit::Args),
+    /// Go from one picture to another through the latent space: an animated PNG
+    Interpolate(interpolate::Args),
     /// List the published checkpoints that can be opened by name
     Recipes(recipes::Args),
     /// Bring a published checkpoint into a folder that `--model` takes: safetensors, smaller, mapped
@@ -136,6 +139,7 @@ fn main() -> ExitCode {
         Verb::Colorize(args) => restore::colorize(&args),
         Verb::Deblur(args) => restore::deblur(&args),
         Verb::Edit(args) => edit::run(&args),
+        Verb::Interpolate(args) => interpolate::run(&args),
         Verb::Recipes(args) => recipes::run(&args),
         Verb::Import(args) => recipes::import(&args),
         Verb::Bench(args) => bench::run(&args),

@@ -4,7 +4,7 @@ use crate::Failure;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use undiffuse::pipeline::Job;
 
@@ -55,11 +55,20 @@ impl Progress {
     }
 }
 
+/// What Ctrl-C sets, of all jobs of the process.
+fn interrupt() -> Result<Arc<AtomicBool>, Failure> {
+    static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if let Some(stop) = STOP.get() {
+        return Ok(stop.clone());
+    }
+    let flag = STOP.get_or_init(Arc::default).clone();
+    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
+    interrupt()
+}
+
 /// Runs a job to its end, showing how far it is; Ctrl-C stops it.
 pub fn finish(job: &mut Job, what: &str) -> Result<(), Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
+    let stop = interrupt()?;
     let mut progress = Progress::new();
     while let Some(p) = job.advance(Duration::from_millis(100))? {
         if stop.load(Ordering::SeqCst) {

@@ -30,7 +30,7 @@ pub struct Common {
     pub count: usize,
     /// Steps [default: the sampler's own: 100 of ddnm, 20 of ddrm, 50 of ddim ...]
     #[arg(long, value_name = "N")]
-    steps: Option<usize>,
+    pub steps: Option<usize>,
     /// The share of fresh noise in each step, 0 to 1 [default: 0.85 of ddnm and ddrm, 1 of repaint, 0 of
     /// ddim]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
@@ -280,6 +280,12 @@ pub fn picture_model(common: &Common) -> Result<(Model, Shape), Failure> {
 }
 
 impl Common {
+    /// The model on its device.
+    pub fn pipeline(&self, model: Model) -> Result<Pipeline, Failure> {
+        let gpu = crate::device::open(&Options { adapter: self.adapter.clone(), ..Options::default() })?;
+        Ok(Pipeline::new(&gpu, model, |_, _| {})?)
+    }
+
     /// What is said of all that is drawn.
     pub fn options(&self, model: &Model) -> Sample {
         Sample {
@@ -296,8 +302,7 @@ impl Common {
 
 /// Draws; the job, and the model's name.
 pub fn work(common: &Common, model: Model, options: &Sample) -> Result<(Job, String), Failure> {
-    let gpu = crate::device::open(&Options { adapter: common.adapter.clone(), ..Options::default() })?;
-    let pipeline = Pipeline::new(&gpu, model, |_, _| {})?;
+    let pipeline = common.pipeline(model)?;
     let mut job = pipeline.sample(options)?;
     progress::finish(&mut job, "picture")?;
     Ok((job, pipeline.name().to_string()))

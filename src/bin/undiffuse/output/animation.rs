@@ -43,6 +43,14 @@ impl Animation {
         Ok(Animation { path: path.into(), zoom, every: 1, frames: Vec::new() })
     }
 
+    /// Writes pictures of one size as frames; the last is held.
+    pub fn film(path: &Path, mut frames: Vec<RgbImage>, zoom: u32, text: &Text) -> Result<(), OutputError> {
+        let Some(last) = frames.pop() else { return Ok(()) };
+        let frames = frames.into_iter().map(|frame| vec![frame]).collect();
+        let film = Animation { path: path.into(), zoom, every: 1, frames };
+        film.finish(&[last], text).map(|_| ())
+    }
+
     /// Sets the frames for a run, and whether they can be had.
     pub fn plan(&mut self, steps: usize, count: usize, size: (usize, usize)) -> Result<(), OutputError> {
         self.every = steps.div_ceil(FRAMES).max(1);
