@@ -49,6 +49,7 @@ pub mod engine;
 pub mod gpu;
 pub mod graph;
 pub mod kernels;
+pub mod metrics;
 pub mod models;
 pub mod nn;
 pub mod pipeline;
