@@ -105,7 +105,7 @@ fn of_pipeline(e: &PipelineError) -> undiffuse_status {
         PipelineError::Model(e) => of_model(e),
         PipelineError::Scheduler { error, .. } => of_diffusion(error),
         PipelineError::Sampler(e) => of_diffusion(e),
-        PipelineError::Option { .. } => UNDIFFUSE_OPTION,
+        PipelineError::Option { .. } | PipelineError::Metrics(_) => UNDIFFUSE_OPTION,
         PipelineError::Cancelled { .. } => UNDIFFUSE_CANCELLED,
         PipelineError::Engine(e) => of_engine(e),
         PipelineError::Gpu(e) => of_gpu(e),

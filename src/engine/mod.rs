@@ -25,7 +25,7 @@ mod run;
 pub mod tune;
 
 pub use check::BadOrigin;
-pub use evaluate::evaluate;
+pub use evaluate::{evaluate, Evaluator};
 pub use executable::{Batch, Executable};
 pub use output::{texture, Drawn, Kept, Source};
 pub use outputs::{image_bytes, tight, Outputs};

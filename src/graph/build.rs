@@ -15,6 +15,7 @@ use super::ops::{
     mixture::Mixture,
     mixture_mean::MixtureMean,
     pixel_norm::PixelNorm,
+    pool::Pool,
     product::Product,
     resample::Resample,
     slice::Slice,
@@ -22,6 +23,7 @@ use super::ops::{
 };
 use super::{Act, Graph, GraphError, Tensor};
 use crate::kernels::mixture::Form;
+use crate::kernels::pool::{Pool as Window, Take};
 use crate::kernels::product::Factor;
 use crate::weights::Param;
 
@@ -134,6 +136,23 @@ impl Graph {
     /// An image smaller than `k`.
     pub fn avg_pool(&mut self, x: Tensor, k: usize) -> Result<Tensor> {
         self.push(Resample::AvgPool { k }, &[x])
+    }
+
+    /// The largest of `k x k` pixels, every `stride`, `padding` rows and columns around the image
+    /// being less than all.
+    ///
+    /// # Errors
+    /// A window that does not fit.
+    pub fn max_pool(&mut self, x: Tensor, k: usize, stride: usize, padding: usize) -> Result<Tensor> {
+        self.push(Pool(Window { take: Take::Max, k, stride, padding }), &[x])
+    }
+
+    /// The mean of those of `k x k` pixels that lie within the image, every `stride`.
+    ///
+    /// # Errors
+    /// A window that does not fit.
+    pub fn mean_pool(&mut self, x: Tensor, k: usize, stride: usize, padding: usize) -> Result<Tensor> {
+        self.push(Pool(Window { take: Take::Mean, k, stride, padding }), &[x])
     }
 
     /// StyleGAN2's upfirdn2d, separable: `up - 1` zeros after each sample, zero

@@ -152,6 +152,13 @@ impl Graph {
         self
     }
 
+    /// Keeps one tap, so that passes may fuse across all others; `None` where there is none of the name.
+    pub fn with_tap(mut self, name: &str) -> Option<Graph> {
+        self.taps.retain(|(own, _)| own == name);
+        self.taps.truncate(1);
+        (!self.taps.is_empty()).then_some(self)
+    }
+
     /// Adds a node after its op's shape rule.
     ///
     /// # Errors

@@ -35,6 +35,7 @@ pub mod pack;
 pub mod peak;
 pub mod pixel_norm;
 pub mod pointwise;
+pub mod pool;
 pub mod product;
 pub mod quantile;
 pub mod reduce;
@@ -287,6 +288,7 @@ pub static ALL: &[&Kernel] = &[
     &peak::COPY,
     &pixel_norm::KERNEL,
     &pointwise::KERNEL,
+    &pool::KERNEL,
     &product::KERNEL,
     &quantile::KERNEL,
     &reduce::KERNEL,

@@ -74,27 +74,22 @@ pub(super) fn over(
     Ok(KernelDistance { mean, std, subsets: all.len(), subset_size })
 }
 
-/// The unbiased squared maximum mean discrepancy under `(x . y / d + 1)^3` of two sets of one size.
+/// The unbiased squared maximum mean discrepancy under `(x . y / d + 1)^3`.
 ///
 /// # Errors
-/// Sets of different widths or sizes, or of fewer than two pictures.
+/// Sets of different widths or of fewer than two pictures.
 pub fn discrepancy(a: &Features, b: &Features) -> Result<f64, MetricsError> {
     a.beside(b)?;
     a.at_least(2, "a kernel distance", "set")?;
-    b.at_least(a.len(), "a kernel distance", "set")?;
-    a.at_least(b.len(), "a kernel distance", "set")?;
-    let (n, d) = (a.len(), a.width() as f64);
+    b.at_least(2, "a kernel distance", "set")?;
+    let d = a.width() as f64;
     let k = |x: &[f32], y: &[f32]| (dot(x, y) / d + 1.0).powi(3);
-    let rows = threads::map(n, |i| {
-        let mut within = 0.0;
-        for j in 0..i {
-            within += k(a.row(i), a.row(j)) + k(b.row(i), b.row(j));
-        }
-        let across: f64 = (0..n).map(|j| k(a.row(i), b.row(j))).sum();
-        (within, across)
-    });
-    let n = n as f64;
-    let within: f64 = rows.iter().map(|r| r.0).sum::<f64>() * 2.0 / (n * (n - 1.0));
-    let across: f64 = rows.iter().map(|r| r.1).sum::<f64>() * 2.0 / (n * n);
-    Ok(within - across)
+    let within = |set: &Features| {
+        let rows = threads::map(set.len(), |i| (0..i).map(|j| k(set.row(i), set.row(j))).sum::<f64>());
+        let n = set.len() as f64;
+        rows.iter().sum::<f64>() * 2.0 / (n * (n - 1.0))
+    };
+    let across = threads::map(a.len(), |i| (0..b.len()).map(|j| k(a.row(i), b.row(j))).sum::<f64>());
+    let across = across.iter().sum::<f64>() * 2.0 / (a.len() as f64 * b.len() as f64);
+    Ok(within(a) + within(b) - across)
 }

@@ -67,6 +67,14 @@ impl<'a> Balls<'a> {
     /// # Errors
     /// As [`manifold`].
     pub fn against(&self, generated: &Features) -> Result<Manifold, MetricsError> {
+        Ok(self.against_each(generated)?.0)
+    }
+
+    /// [`Balls::against`], and which pictures of the reference are recalled.
+    ///
+    /// # Errors
+    /// As [`manifold`].
+    pub fn against_each(&self, generated: &Features) -> Result<(Manifold, Vec<bool>), MetricsError> {
         self.set.beside(generated)?;
         let own = Balls::around(generated, self.k)?;
         let (real, fake) = (self.set, generated);
@@ -84,11 +92,12 @@ impl<'a> Balls<'a> {
             (0..real.len()).filter(|i| square_distance(real.row(*i), fake.row(j)) < self.radii[*i]).count()
         });
         let share = |n: usize, of: usize| n as f64 / of as f64;
-        Ok(Manifold {
+        let found = Manifold {
             precision: share(of_fake.iter().filter(|n| **n > 0).count(), fake.len()),
             recall: share(of_real.iter().filter(|r| r.0).count(), real.len()),
             density: share(of_fake.iter().sum(), self.k * fake.len()),
             coverage: share(of_real.iter().filter(|r| r.1).count(), real.len()),
-        })
+        };
+        Ok((found, of_real.iter().map(|r| r.0).collect()))
     }
 }

@@ -16,8 +16,8 @@ pub struct Modes {
 impl Modes {
     /// Of pictures by class, against the shares `wanted` (of any sum), or an even spread.
     ///
-    /// A class that is wanted by nobody counts as half a picture of the wanted's: its divergence stays
-    /// finite.
+    /// A class that is wanted by nobody counts as half a picture of the wanted's: the divergence stays
+    /// finite, and is 0 of what is wanted itself.
     ///
     /// # Errors
     /// A class past `classes`, or shares of another length.
@@ -33,10 +33,7 @@ impl Modes {
         }
         let share = |c: usize| match wanted {
             None => 1.0 / classes as f64,
-            Some(wanted) => {
-                let weight = |n: u64| (n as f64).max(0.5);
-                weight(wanted[c]) / wanted.iter().map(|n| weight(*n)).sum::<f64>()
-            }
+            Some(wanted) => (wanted[c] as f64).max(0.5) / wanted.iter().sum::<u64>().max(1) as f64,
         };
         let n = labels.len() as f64;
         let term = |(c, count): (usize, &u64)| match *count {

@@ -1,8 +1,6 @@
 //! Intervals by subsampling without replacement (Politis and Romano 1994). A bootstrap with replacement would
 //! put duplicates at distance 0 and spoil whatever counts neighbours.
 
-use super::MetricsError;
-
 /// The two-sided 95 % quantile of the normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 
@@ -24,11 +22,13 @@ impl Estimate {
         Estimate { value, error, interval: error.map(|e| [value - Z * e, value + Z * e]) }
     }
 
-    /// A number whose standard error is the standard deviation of `halves`: what half of the pictures
-    /// gave, drawn without replacement. For a mean of `n` the deviation of a half is `s sqrt(2/n - 1/n)`,
-    /// which is the error of the whole; other statistics follow where they are nearly means.
-    pub fn of_halves(value: f64, halves: &[f64]) -> Estimate {
-        Estimate::new(value, deviation(halves))
+    /// A number of `n` pictures whose standard error comes from what subsets of `size` of them gave, drawn
+    /// without replacement. Of a mean their standard deviation is `s sqrt(1/size - 1/n)`, and the error of
+    /// the whole `s / sqrt(n)`: of halves, one is the other. Other statistics follow where they are nearly
+    /// means.
+    pub fn of_subsets(value: f64, subsets: &[f64], size: usize, n: usize) -> Estimate {
+        let factor = (size as f64 / (n.saturating_sub(size).max(1)) as f64).sqrt();
+        Estimate::new(value, deviation(subsets).map(|s| s * factor))
     }
 
     /// The mean of numbers that are independent of each other.
@@ -83,18 +83,5 @@ impl Subsets {
             all.sort_unstable();
         }
         all
-    }
-
-    /// Statistics of `times` random halves of `n` pictures.
-    ///
-    /// # Errors
-    /// Those of `f`.
-    pub fn halves<T>(
-        &mut self,
-        n: usize,
-        times: usize,
-        mut f: impl FnMut(&[usize]) -> Result<T, MetricsError>,
-    ) -> Result<Vec<T>, MetricsError> {
-        (0..times).map(|_| f(&self.draw(n, n / 2))).collect()
     }
 }

@@ -1,11 +1,15 @@
 //! Floor 5: architectures. One module each: a configuration struct with the official
 //! field names, checked before anything is built, and `build`.
 //!
-//! To add one: `src/models/x.rs` that implements [`Model`], one line in [`ALL`].
+//! To add one: `src/models/x.rs` that implements [`Model`], one line in [`ALL`]. Networks that look at
+//! pictures, and draw none, are in [`features`].
 
+pub mod classifier;
 pub mod cld;
 pub mod ddgan;
 mod error;
+pub mod features;
+pub mod inception;
 pub mod lsgm;
 pub mod mixture;
 mod options;

@@ -48,6 +48,9 @@ pub enum PipelineError {
         /// Images that were asked for.
         count: usize,
     },
+    /// Statistics that cannot be had of these pictures.
+    #[error(transparent)]
+    Metrics(#[from] crate::metrics::MetricsError),
     /// Planning or running failed.
     #[error(transparent)]
     Engine(#[from] crate::engine::EngineError),

@@ -26,7 +26,9 @@ pub struct Model {
     pub(super) image: Shape,
     /// Why no sampler suits it.
     pub(super) unsampled: Option<String>,
-    /// The network before the fusions.
+    /// The network before the fusions, its blocks by name.
+    pub(super) tapped: Graph,
+    /// The same, nobody looking at its blocks.
     pub(super) built: Graph,
     /// The network, and a decoder where there is one.
     pub(super) nets: Vec<NetGraph>,
@@ -112,7 +114,7 @@ impl Model {
             models::mixture::CLASS => SchedulerConfig { clip_sample: false, ..scheduler },
             _ => scheduler,
         };
-        let built = graph.without_taps();
+        let built = graph.clone().without_taps();
         nets.push(NetGraph {
             graph: passes::run(&built),
             images: std::iter::once("sample").chain(about.beside.input()).map(String::from).collect(),
@@ -134,6 +136,7 @@ impl Model {
         Ok(Model {
             name: name.to_string(),
             about,
+            tapped: graph,
             built,
             nets,
             image,

@@ -71,6 +71,12 @@ pub fn levels(picture: &RgbImage, channels: usize) -> Option<Vec<u8>> {
     }
 }
 
+/// The levels of a picture that an image of `c` channels was shown as, `[h, w, c]`: grey is in each colour.
+pub fn channels(shown: &RgbImage, c: usize) -> Vec<u8> {
+    let c = if c < 3 { 1 } else { 3 };
+    shown.as_raw().chunks_exact(3).flat_map(|p| &p[..c]).copied().collect()
+}
+
 /// The picture at another size: its middle, cut to the new proportions, then resized.
 pub fn fit(picture: RgbImage, size: (u32, u32)) -> RgbImage {
     if picture.dimensions() == size {

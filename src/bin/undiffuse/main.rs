@@ -6,15 +6,20 @@ macro_rules! say {
     ($($text:tt)*) => { let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($text)*))); };
 }
 
+mod arrays;
 mod bench;
 mod compare;
 mod decode;
 mod device;
 mod doctor;
 mod draw;
+mod draw_args;
 mod edit;
 mod encode;
+mod energy;
+mod evaluate;
 mod explain;
+mod features;
 mod flow_args;
 mod forward;
 mod grid_args;
@@ -24,6 +29,7 @@ mod inspect;
 mod interpolate;
 mod like;
 mod likelihood;
+mod merge;
 mod numbers;
 mod output;
 mod points;
@@ -32,10 +38,14 @@ mod recipes;
 mod reproduce;
 mod restore;
 mod sample;
+mod sets;
+mod shard;
 mod solver;
 mod tensors;
 mod text;
+mod trilemma;
 mod tune;
+mod work;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -95,6 +105,16 @@ enum Verb {
     /// Run a published checkpoint as its authors did, image by image into a folder; goes on where it
     /// stopped
     Reproduce(reproduce::Args),
+    /// Say how good a model's samples are, or pictures that are there: quality, coverage, modes, likelihood
+    /// and speed, each with its interval; goes on where it stopped
+    Evaluate(Box<evaluate::Args>),
+    /// Measure models x samplers x steps, and write a report of quality, coverage and speed against each
+    /// other; goes on where it stopped
+    Trilemma(trilemma::Args),
+    /// Write the features of pictures: of a classifier, or of a block of a diffusion model at a time
+    Features(features::Args),
+    /// Join what parts of a job wrote: pictures, features or statistics
+    Merge(merge::Args),
     /// List the adapters of this machine, the embedded models and the zoo
     Info(info::Args),
 }
@@ -146,6 +166,10 @@ fn main() -> ExitCode {
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Tune(args) => tune::run(&args),
         Verb::Reproduce(args) => reproduce::run(&args),
+        Verb::Evaluate(args) => evaluate::run(&args),
+        Verb::Trilemma(args) => trilemma::run(&args),
+        Verb::Features(args) => features::run(&args),
+        Verb::Merge(args) => merge::run(&args),
         Verb::Info(args) => info::run(&args),
     };
     match result {

@@ -5,10 +5,11 @@ use crate::output::png::{self, Record, Text};
 use crate::output::{file, OutputError};
 use crate::progress::Progress;
 use crate::text::{bytes, count, seconds};
+use crate::work::Work;
 use crate::Failure;
-use serde_json::{json, Value};
+use serde_json::json;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +18,6 @@ use undiffuse::pipeline::{Effort, Job, Model, Pipeline, Recipe, Sample};
 
 /// Images of a folder within the folder.
 const SHARD: u64 = 1000;
-/// The file that says what a folder is of.
-const RUN: &str = "run.json";
-/// No more of it is read.
-const RUN_LIMIT: u64 = 1 << 20;
 /// Images that figures as FID are counted with.
 const FID: u64 = 50_000;
 
@@ -182,7 +179,7 @@ fn state(recipe: &Recipe, parameters: u64, options: &Sample, takes: &Effort, mis
 }
 
 /// Seconds, minutes, hours or days.
-fn long(s: f64) -> String {
+pub fn long(s: f64) -> String {
     match s {
         s if s < 120.0 => seconds(s),
         s if s < 7200.0 => format!("{:.1} min", s / 60.0),
@@ -242,33 +239,7 @@ impl Folder {
             "solver": options.solver,
             "seed": options.seed,
         });
-        let unwritable = |source| OutputError::Unwritable { path: path.clone(), source };
-        let run = path.join(RUN);
-        std::fs::create_dir_all(&path).map_err(unwritable)?;
-        file::sweep(&path);
-        if run.exists() {
-            let found = read(&run)?;
-            let differs = |key: &String| found.get(key) != asked.get(key);
-            let keys = asked.as_object().into_iter().flat_map(|map| map.keys());
-            let other: Vec<String> = keys
-                .filter(|key| differs(key))
-                .map(|key| format!("{key} {} there, {} asked for", found[key], asked[key]))
-                .collect();
-            if !other.is_empty() {
-                let (path, other) = (path.display(), other.join("; "));
-                return Err(
-                    format!("{path} is of another run ({other}): name another folder with --out").into()
-                );
-            }
-        } else {
-            if std::fs::read_dir(&path).map_err(unwritable)?.next().is_some() {
-                let path = path.display();
-                return Err(
-                    format!("{path} is not empty and holds no {RUN}: name a new folder with --out").into()
-                );
-            }
-            file::write(&run, (serde_json::to_string_pretty(&asked)? + "\n").as_bytes())?;
-        }
+        Work::open(&path, &asked, "--out")?;
         Ok(Folder { path })
     }
 
@@ -303,23 +274,4 @@ impl Folder {
         }
         Ok(left)
     }
-}
-
-/// What a folder is of.
-fn read(path: &Path) -> Result<Value, Failure> {
-    let bad = |what: String| format!("{}: {what}: name another folder with --out", path.display());
-    let size = std::fs::metadata(path).map_err(|e| bad(e.to_string()))?.len();
-    if size > RUN_LIMIT {
-        return Err(bad(format!("{size} bytes are no file of undiffuse")).into());
-    }
-    let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
-    let value: Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
-    if !value.is_object() {
-        return Err(bad("it says nothing of a run".into()).into());
-    }
-    // What is printed must not command a terminal.
-    if value.to_string().len() > 1 << 14 || text.chars().any(|c| c.is_control() && !c.is_whitespace()) {
-        return Err(bad("it is no file of undiffuse".into()).into());
-    }
-    Ok(value)
 }

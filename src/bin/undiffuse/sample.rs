@@ -1,70 +1,34 @@
 //! `undiffuse sample`: draw pictures.
 
-use crate::grid_args::GridArgs;
+use crate::draw_args::DrawArgs;
 use crate::like::{class_name, Like};
 use crate::output::animation::Animation;
 use crate::output::png::{Text, MOST_ZOOM};
 use crate::output::{Kind, Output, Writer};
 use crate::points;
 use crate::progress::Progress;
-use crate::solver::Solver;
+use crate::shard::ShardArgs;
 use crate::text;
 use crate::Failure;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
-use undiffuse::diffusion::sampler::Sampler;
-use undiffuse::diffusion::Rng;
 use undiffuse::gpu::Options;
-use undiffuse::pipeline::{Class, Job, Model, Outputs, Pipeline, PipelineError, Provenance, Recipe, Sample};
+use undiffuse::pipeline::{Job, Model, Outputs, Pipeline, PipelineError, Provenance, Sample};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// An embedded model, `zoo/NAME` or `toy/NAME` (see `undiffuse info`), a model folder as diffusers saves
-    /// it, or `OWNER/NAME` as the Hugging Face cache has it
-    /// [default: emoji32]
-    #[arg(long, value_name = "NAME|FOLDER|OWNER/NAME")]
-    model: Option<String>,
-    /// A published checkpoint's recipe (see `undiffuse recipes`), for the file of --weights
-    #[arg(long, value_name = "NAME", requires = "weights", conflicts_with = "model")]
-    recipe: Option<String>,
-    /// The checkpoint of --recipe: what PyTorch saved, or safetensors. Nothing in it is run
-    #[arg(long, value_name = "FILE", requires = "recipe")]
-    weights: Option<PathBuf>,
+    #[command(flatten)]
+    draw: DrawArgs,
     /// How many images; one of a `toy/` is 1024 points [default: 1]
     #[arg(long, value_name = "N")]
     count: Option<usize>,
     /// Index of the first image: an image is a function of model, options, seed and index [default: 0]
     #[arg(long, value_name = "I")]
     first_index: Option<u64>,
-    /// Images at once [default: what fits]
-    #[arg(long, value_name = "N")]
-    batch: Option<usize>,
-    /// ddpm (ancestral), ddim, euler, dpmpp_2m, unipc ... (a wrong name lists all) [default: ddim,
-    /// or that of the model's reference where it has its own]
-    #[arg(long, value_name = "NAME")]
-    sampler: Option<Sampler>,
     #[command(flatten)]
-    grid: GridArgs,
-    /// DDIM's stochasticity, from 0 (none) to 1 (as DDPM)
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    eta: Option<f64>,
-    #[command(flatten)]
-    solver: Solver,
-    /// A class by name or number, `all` for each in turn, `none` for the empty class [default: all]
-    #[arg(long, value_name = "NAME|INDEX|all", allow_negative_numbers = true)]
-    class: Option<Class>,
-    /// Scale of classifier-free guidance; 1 is none [default: 1]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    guidance_scale: Option<f64>,
-    /// Seed of all noise [default: 0]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    /// Whose random numbers: philox (the device's own) or torch (image i is what PyTorch draws with
-    /// `torch.Generator("cpu").manual_seed(seed + i)`) [default: philox]
-    #[arg(long, value_name = "NAME")]
-    rng: Option<Rng>,
+    shard: ShardArgs,
     /// Make a picture of `undiffuse sample` again, with all options that it records; flags beside
     /// this one come before what is recorded. Says what is not as it was, and whether the pixels are
     /// equal
@@ -76,6 +40,10 @@ pub struct Args {
     /// [default: undiffuse.png; with --like FILE.png, FILE-again.png]
     #[arg(long, value_name = "FILE|FOLDER")]
     out: Option<PathBuf>,
+    /// In an .npz file, write the levels of the pictures, uint8 `images` [count, h, w, c], as training and
+    /// evaluation tools read them, in place of the sampler's numbers
+    #[arg(long)]
+    levels: bool,
     /// Width of a pixel in the output [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_ZOOM)))]
     zoom: Option<u32>,
@@ -90,16 +58,6 @@ pub struct Args {
     /// INDEX-step0010.png in a folder
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     preview_every: Option<u32>,
-    /// The adapter, by number or a part of its name (see `undiffuse info`)
-    #[arg(long, value_name = "NAME|NUMBER")]
-    adapter: Option<String>,
-    /// vulkan, metal, dx12 or webgpu
-    #[arg(long, value_name = "NAME")]
-    backend: Option<String>,
-    /// Memory that the engine may have on the device, in MiB [default: all of a GPU's, most of
-    /// what is free where the adapter is a processor]
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
-    memory: Option<u64>,
     /// Print one JSON object about the run on stdout
     #[arg(long)]
     json: bool,
@@ -111,9 +69,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
     let mut like = args.like.as_deref().map(Like::open).transpose()?;
     let (mut options, zoom) = settle(args, like.as_mut())?;
+    if let Some(shard) = args.shard.read()? {
+        let range = shard.range(options.count as u64);
+        if range.is_empty() {
+            say!("part {} of {} of {} image(s) is empty: nothing to do", shard.part, shard.of, options.count);
+            return Ok(());
+        }
+        options.first_index = options.first_index.saturating_add(range.start);
+        options.count = (range.end - range.start) as usize;
+    }
     let out = out(args);
     let model = model(args, like.as_ref())?;
-    if args.sampler.is_none() && like.is_none() {
+    if args.draw.sampler.is_none() && like.is_none() {
         options.sampler = model.default_sampler();
     }
     if model.is_points() {
@@ -124,10 +91,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let output = Output::open(&out)?;
     let mut animation = args.animate.as_deref().map(|p| Animation::open(p, &out, zoom)).transpose()?;
-    let gpu = crate::device::open(&adapter(args, like.as_ref()))?;
-    if let Some(mib) = args.memory {
-        gpu.set_memory_budget(Some(mib << 20));
-    }
+    let gpu = args.draw.device.open_as(&adapter(args, like.as_ref()))?;
     let mut progress = Progress::new();
     let mut prepare = |done: usize, of: usize| {
         if stop.load(Ordering::SeqCst) {
@@ -153,7 +117,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         say!("note: this is a software adapter; a GPU would be far faster");
     }
     let numbers = matches!(output.to, Kind::Npz(_));
-    let images = !numbers || like.is_some() || animation.is_some();
+    if args.levels && !numbers {
+        return Err("--levels is for an .npz file: name one with --out".into());
+    }
+    let images = !numbers || args.levels || like.is_some() || animation.is_some();
     options.outputs = Outputs { images, tensors: numbers, textures: false };
     let mut job = pipeline.sample_with_progress(&options, &mut prepare)?;
     for note in job.report().notes {
@@ -166,7 +133,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if let Some(animation) = &mut animation {
         animation.plan(made.steps, made.count, size)?;
     }
-    let keep = animation.is_some() || like.as_ref().is_some_and(Like::comparable);
+    let keep = args.levels || animation.is_some() || like.as_ref().is_some_and(Like::comparable);
     let mut writer = Writer::new(&output, made.clone(), zoom, keep);
     let mut look =
         Look { every: args.preview_every.map(|n| n as usize), animation: animation.as_mut(), last: 0 };
@@ -177,7 +144,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     drawn?;
     let tensors = if numbers { Some(job.tensors()?) } else { None };
-    writer.finish(tensors.as_ref())?;
+    writer.finish(tensors.as_ref(), args.levels)?;
     if let Some(animation) = &animation {
         let text = Text::description(&made, "how the images come to be");
         let path = animation.finish(writer.images(), &text)?;
@@ -207,55 +174,48 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 /// The options: what a flag says, else what the file of `--like` records, else the default.
 fn settle(args: &Args, like: Option<&mut Like>) -> Result<(Sample, u32), PipelineError> {
-    let given = Sample { batch: args.batch, ..Sample::default() };
+    let given = Sample { batch: args.draw.batch, ..Sample::default() };
     let Some(like) = like else {
         let options = Sample {
             count: args.count.unwrap_or(given.count),
             first_index: args.first_index.unwrap_or(given.first_index),
-            sampler: args.sampler.unwrap_or(given.sampler),
-            eta: args.eta,
-            solver: args.solver.over(given.solver),
-            class: args.class.clone().unwrap_or_default(),
-            guidance_scale: args.guidance_scale.unwrap_or(given.guidance_scale),
-            seed: args.seed.unwrap_or(given.seed),
-            rng: args.rng.unwrap_or_default(),
-            ..given
+            ..args.draw.options()
         };
-        return Ok((args.grid.apply(options), args.zoom.unwrap_or(1)));
+        return Ok((options, args.zoom.unwrap_or(1)));
     };
     let made = like.options()?;
     let maybe = |x: &Option<f64>| x.map_or("default".to_string(), |x| x.to_string());
-    let steps = args.grid.instead(like, made.clone());
-    if let Some(model) = &args.model {
+    let steps = args.draw.grid.instead(like, made.clone());
+    if let Some(model) = &args.draw.model {
         like.instead("model", Some(model.clone()), like.record.made.model.clone(), String::clone);
     }
-    let sampler = like.instead("sampler", args.sampler, made.sampler, |s| s.name().to_string());
+    let sampler = like.instead("sampler", args.draw.sampler, made.sampler, |s| s.name().to_string());
     let options = Sample {
         count: like.instead("count", args.count, made.count, usize::to_string),
         first_index: like.instead("first-index", args.first_index, made.first_index, u64::to_string),
         sampler,
         // An adaptive sampler has no steps: those of another are none of its own.
-        steps: steps.steps.filter(|_| !sampler.is_adaptive() || args.grid.steps.is_some()),
+        steps: steps.steps.filter(|_| !sampler.is_adaptive() || args.draw.grid.steps.is_some()),
         grid: steps.grid,
         timesteps: steps.timesteps,
         sigmas: steps.sigmas,
-        batch: args.batch.or(made.batch),
+        batch: args.draw.batch.or(made.batch),
         // The recorded eta is the recorded sampler's.
         eta: match sampler == made.sampler {
-            true => like.instead("eta", args.eta.map(Some), made.eta, maybe),
-            false => args.eta,
+            true => like.instead("eta", args.draw.eta.map(Some), made.eta, maybe),
+            false => args.draw.eta,
         },
         // So are the recorded solver options.
-        solver: args.solver.over(if sampler == made.sampler { made.solver } else { given.solver }),
-        class: like.instead("class", args.class.clone(), made.class, class_name),
+        solver: args.draw.solver.over(if sampler == made.sampler { made.solver } else { given.solver }),
+        class: like.instead("class", args.draw.class.clone(), made.class, class_name),
         guidance_scale: like.instead(
             "guidance-scale",
-            args.guidance_scale,
+            args.draw.guidance_scale,
             made.guidance_scale,
             f64::to_string,
         ),
-        seed: like.instead("seed", args.seed, made.seed, u64::to_string),
-        rng: like.instead("rng", args.rng, made.rng, |r| r.name().into()),
+        seed: like.instead("seed", args.draw.seed, made.seed, u64::to_string),
+        rng: like.instead("rng", args.draw.rng, made.rng, |r| r.name().into()),
         ..given
     };
     // The width of a pixel is no part of the images.
@@ -278,10 +238,7 @@ fn draw_points(
     if let Some((flag, _)) = pictures.iter().find(|(_, given)| *given) {
         return Err(format!("--{flag} is for images: {} draws points", model.name()).into());
     }
-    let gpu = crate::device::open(&adapter(args, None))?;
-    if let Some(mib) = args.memory {
-        gpu.set_memory_budget(Some(mib << 20));
-    }
+    let gpu = args.draw.device.open()?;
     let wanted =
         points::Wanted { out, flow: args.flow.as_deref(), animate: args.animate.as_deref(), json: args.json };
     points::run(&Pipeline::new(&gpu, model, |_, _| {})?, options, &wanted, stop)
@@ -294,19 +251,18 @@ fn out(args: &Args) -> PathBuf {
 }
 
 fn adapter(args: &Args, like: Option<&Like>) -> Options {
+    let device = &args.draw.device;
     match like {
-        Some(like) if args.adapter.is_none() && args.backend.is_none() => like.adapter(),
-        _ => Options { adapter: args.adapter.clone(), backend: args.backend.clone(), ..Default::default() },
+        Some(like) if device.adapter.is_none() && device.backend.is_none() => like.adapter(),
+        _ => device.options(),
     }
 }
 
 fn model(args: &Args, like: Option<&Like>) -> Result<Model, Failure> {
-    if let (Some(recipe), Some(weights)) = (&args.recipe, &args.weights) {
-        return Ok(Recipe::find(recipe)?.open(weights)?);
-    }
-    match (&args.model, like) {
-        (None, Some(like)) => Ok(like.model()?),
-        (given, _) => Ok(Model::find(given.as_deref().unwrap_or("emoji32"))?),
+    match (args.draw.recipe()?, &args.draw.model, like) {
+        (Some(model), ..) => Ok(model),
+        (None, None, Some(like)) => Ok(like.model()?),
+        _ => args.draw.model(),
     }
 }
 

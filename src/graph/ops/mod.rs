@@ -14,6 +14,7 @@ pub mod group_norm;
 pub mod mixture;
 pub mod mixture_mean;
 pub mod pixel_norm;
+pub mod pool;
 pub mod product;
 pub mod resample;
 pub mod slice;

@@ -118,21 +118,27 @@ fn modes_count_and_diverge() {
     assert!(Modes::of(2, &[1], Some(&[1])).is_err());
 }
 
-/// The deviation of halves is the error of the mean, and subsets hold no picture twice.
+/// The deviation of subsets tells the error of the mean, and subsets hold no picture twice.
 #[test]
-fn halves_tell_the_error() {
+fn subsets_tell_the_error() {
     let x = features(3, 400, 1, 1.0, 0.0);
     let mean = |rows: &[usize]| rows.iter().map(|i| f64::from(x.row(*i)[0])).sum::<f64>() / rows.len() as f64;
     let all: Vec<usize> = (0..400).collect();
-    let halves = Subsets::new(5).halves(400, 400, |rows| {
-        assert!(rows.len() == 200 && rows.windows(2).all(|p| p[0] < p[1]));
-        Ok(mean(rows))
-    });
-    let found = Estimate::of_halves(mean(&all), &halves.unwrap());
     let values: Vec<f64> = all.iter().map(|i| f64::from(x.row(*i)[0])).collect();
-    near(found.error.unwrap(), Estimate::of_mean(&values).error.unwrap(), 0.15);
-    let [low, high] = found.interval.unwrap();
-    assert!(low < found.value && found.value < high);
+    let mut draw = Subsets::new(5);
+    for size in [200, 80] {
+        let subsets = (0..400).map(|_| draw.draw(400, size));
+        let each: Vec<f64> = subsets
+            .map(|rows| {
+                assert!(rows.len() == size && rows.windows(2).all(|p| p[0] < p[1]));
+                mean(&rows)
+            })
+            .collect();
+        let found = Estimate::of_subsets(mean(&all), &each, size, 400);
+        near(found.error.unwrap(), Estimate::of_mean(&values).error.unwrap(), 0.15);
+        let [low, high] = found.interval.unwrap();
+        assert!(low < found.value && found.value < high);
+    }
     // Every number has its chance.
     let mut seen = [0; 10];
     let mut subsets = Subsets::new(1);

@@ -24,11 +24,62 @@ const LARGE: usize = 1 << 31;
 /// Numbers that are turned into bytes at once.
 const BLOCK: usize = 1 << 14;
 
-/// Writes one file, whole or not at all.
+/// An array of a file.
+#[derive(Clone, Debug)]
+pub struct Array<'a> {
+    pub name: &'a str,
+    pub shape: Vec<u64>,
+    pub values: Values<'a>,
+}
+
+/// Its numbers.
+#[derive(Clone, Copy, Debug)]
+pub enum Values<'a> {
+    U8(&'a [u8]),
+    F32(&'a [f32]),
+    F64(&'a [f64]),
+    I64(&'a [i64]),
+    U64(&'a [u64]),
+}
+
+/// Writes what a job drew.
 pub fn write(path: &Path, data: &Tensors, made: &Provenance) -> Result<(), OutputError> {
+    drawn(path, data, Values::F32(&data.values), made)
+}
+
+/// The same with the pictures' levels, `[count, h, w, c]`, in place of the sampler's numbers.
+pub fn write_levels(
+    path: &Path,
+    data: &Tensors,
+    levels: &[u8],
+    made: &Provenance,
+) -> Result<(), OutputError> {
+    drawn(path, data, Values::U8(levels), made)
+}
+
+fn drawn(path: &Path, data: &Tensors, images: Values<'_>, made: &Provenance) -> Result<(), OutputError> {
+    let (n, mut s) = (data.labels.len() as u64, data.shape);
+    if let Values::U8(levels) = images {
+        // Pictures are grey or of three colours, whatever else the model draws.
+        s.c = levels.len() / data.labels.len().max(1) / s.pixels().max(1);
+    }
+    let index: Vec<u64> = (0..n).map(|i| data.first_index.wrapping_add(i)).collect();
+    let arrays = [
+        Array { name: "images", shape: vec![n, s.h as u64, s.w as u64, s.c as u64], values: images },
+        Array { name: "labels", shape: vec![n], values: Values::I64(&data.labels) },
+        Array { name: "index", shape: vec![n], values: Values::U64(&index) },
+        Array { name: "seed", shape: vec![], values: Values::U64(&[made.seed]) },
+        Array { name: "first_index", shape: vec![], values: Values::U64(&[data.first_index]) },
+    ];
+    let text = serde_json::to_vec(made).map_err(|e| OutputError::unwritable(path, e.into()))?;
+    save(path, &arrays, Some(("provenance.json", &text)))
+}
+
+/// Writes arrays and a text beside them into one file, whole or not at all.
+pub fn save(path: &Path, arrays: &[Array<'_>], text: Option<(&str, &[u8])>) -> Result<(), OutputError> {
     let unwritable = |e| OutputError::unwritable(path, e);
     let file = BufWriter::new(Part::new(path)?);
-    let file = fill(file, data, made).map_err(unwritable)?;
+    let file = fill(file, arrays, text).map_err(unwritable)?;
     file.into_inner().map_err(|e| unwritable(e.into_error()))?.finish()
 }
 
@@ -80,18 +131,21 @@ impl<W: Seek> Seek for Kept<W> {
     }
 }
 
-fn fill<W: Write + Seek>(to: W, data: &Tensors, made: &Provenance) -> io::Result<W> {
+fn fill<W: Write + Seek>(to: W, arrays: &[Array<'_>], text: Option<(&str, &[u8])>) -> io::Result<W> {
     let mut zip = ZipWriter::new(Kept { to, error: None, at: 0, end: 0 });
-    let (n, s) = (data.labels.len() as u64, data.shape);
-    let index: Vec<u64> = (0..n).map(|i| data.first_index.wrapping_add(i)).collect();
-    let shape = [n, s.h as u64, s.w as u64, s.c as u64];
-    array(&mut zip, "images", "<f4", &shape, &data.values, |v| v.to_le_bytes())?;
-    array(&mut zip, "labels", "<i8", &[n], &data.labels, |v| v.to_le_bytes())?;
-    array(&mut zip, "index", "<u8", &[n], &index, |v| v.to_le_bytes())?;
-    array(&mut zip, "seed", "<u8", &[], &[made.seed], |v| v.to_le_bytes())?;
-    array(&mut zip, "first_index", "<u8", &[], &[data.first_index], |v| v.to_le_bytes())?;
-    zip.start_file("provenance.json", options(0))?;
-    zip.write_all(&serde_json::to_vec(made)?)?;
+    for Array { name, shape, values } in arrays {
+        match values {
+            Values::U8(values) => array(&mut zip, name, "|u1", shape, values, |v| [v])?,
+            Values::F32(values) => array(&mut zip, name, "<f4", shape, values, f32::to_le_bytes)?,
+            Values::F64(values) => array(&mut zip, name, "<f8", shape, values, f64::to_le_bytes)?,
+            Values::I64(values) => array(&mut zip, name, "<i8", shape, values, i64::to_le_bytes)?,
+            Values::U64(values) => array(&mut zip, name, "<u8", shape, values, u64::to_le_bytes)?,
+        }
+    }
+    if let Some((name, text)) = text {
+        zip.start_file(name, options(text.len()))?;
+        zip.write_all(text)?;
+    }
     let Kept { to, error, .. } = zip.finish()?;
     error.map_or(Ok(to), Err)
 }

@@ -69,8 +69,9 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Writes what is written together. `tensors` are wanted for numbers alone.
-    pub fn finish(&mut self, tensors: Option<&Tensors>) -> Result<(), OutputError> {
+    /// Writes what is written together. `tensors` are wanted for numbers alone, of which `levels` takes
+    /// those of the images that were kept.
+    pub fn finish(&mut self, tensors: Option<&Tensors>, levels: bool) -> Result<(), OutputError> {
         match &self.output.to {
             Kind::Folder(_) => {}
             Kind::Grid(path) => {
@@ -80,7 +81,14 @@ impl<'a> Writer<'a> {
             }
             Kind::Npz(path) => {
                 if let Some(tensors) = tensors {
-                    npz::write(path, tensors, &self.made)?;
+                    match levels {
+                        true => {
+                            let of = |image| crate::input::channels(image, tensors.shape.c);
+                            let levels: Vec<u8> = self.images.iter().flat_map(of).collect();
+                            npz::write_levels(path, tensors, &levels, &self.made)?;
+                        }
+                        false => npz::write(path, tensors, &self.made)?,
+                    }
                     self.files.push(path.clone());
                 }
             }
