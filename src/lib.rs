@@ -31,6 +31,7 @@
 //! | 8 | [`pipeline`] | what an application uses: models, jobs, images |
 //! | 7 | [`engine`] | programs and networks lowered to one plan, and run |
 //! | 6 | [`diffusion`] | the mathematics, GPU-free: schedules, programs, samplers |
+//! | 6 | [`metrics`] | how near two sets of pictures are, by their features |
 //! | 5 | [`models`] | one module per architecture |
 //! | 4 | [`nn`] | blocks that models share |
 //! | 3 | [`graph`] | networks as graphs, fusions, memory, plans |

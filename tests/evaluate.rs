@@ -223,6 +223,23 @@ fn a_run_goes_on_where_it_stopped() {
     refused(&["--work", arg(&whole), "--seed", "5"], &["another run", "seed 0 there, 5 asked for", "--work"]);
     refused(&["--work", arg(&reference)], &["not empty", "run.json"]);
     refused(&["--shard", "5/4"], &["1/16 to 16/16"]);
+    // Ctrl-C leaves whole files, and the same folder goes on.
+    #[cfg(unix)]
+    {
+        let slow = dir.path().join("slow");
+        let args = ["evaluate", "--model", arg(&model), "--steps", "40", "--batch", "2", "--count", "40"];
+        let rest =
+            ["--reference", arg(&reference), "--features", arg(&net), "--work", arg(&slow), "--k", "2"];
+        let args = [&args[..], &rest[..]].concat();
+        let said = command::interrupted(&args, "/40, step");
+        assert!(said.contains("the same command goes on"), "{said}");
+        let before = names(&slow).len() - 1;
+        assert!((1..20).contains(&before), "{:?}", names(&slow));
+        let mut few = args.clone();
+        few[8] = "6";
+        let said = good(&few).stderr;
+        assert!(said.contains("6 images, ") && !said.contains(", 0 of them from before"), "{said}");
+    }
     // A block of the model, as features.
     let out = dir.path().join("block.npz");
     let blocks = good(&["features", arg(&model), "--list"]).stdout;

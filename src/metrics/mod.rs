@@ -5,7 +5,7 @@
 //! | --- | --- | --- |
 //! | [`frechet`] | quality and coverage in one number, as normal distributions | Heusel et al. 2017, arXiv:1706.08500 |
 //! | [`kernel`] | the same without an assumption, unbiased | Binkowski et al. 2018, arXiv:1801.01401 |
-//! | [`manifold`] | precision, recall; density, coverage | Kynkaanniemi et al. 2019, arXiv:1904.06991; Naeem et al. 2020, arXiv:2002.09797 |
+//! | [`mod@manifold`] | precision, recall; density, coverage | Kynkaanniemi et al. 2019, arXiv:1904.06991; Naeem et al. 2020, arXiv:2002.09797 |
 //! | [`modes`] | which classes are hit, how evenly | |
 //! | [`subsample`] | how far each may be off | Politis and Romano 1994 |
 

@@ -1,4 +1,17 @@
 //! How good a set of pictures is, by a feature network: quality, coverage and modes in one object.
+//!
+//! ```no_run
+//! # use undiffuse::{gpu::{Gpu, Options}, pipeline::*, shape::Shape};
+//! # let (ours, theirs, shape) = (vec![0u8; 0], vec![0u8; 0], Shape::new(32, 32, 1));
+//! let gpu = Gpu::open(&Options::default())?;
+//! let network = Extractor::new(&gpu, FeatureModel::find("zoo/fashion-classifier")?)?;
+//! let look = |set, levels: &[u8]| network.look(set, Pictures { levels, shape }, |_, _| {});
+//! let reference = Reference::Seen(look("the reference", &theirs)?); // [count, h, w, c], 0 to 255
+//! let about = network.model().describe();
+//! let found = Evaluation::of(about, &look("ours", &ours)?, &reference, EvaluationOptions::default())?;
+//! println!("{} of {}", found.frechet.value, found.features);
+//! # Ok::<(), PipelineError>(())
+//! ```
 
 use super::{PipelineError, Seen};
 use crate::metrics::manifold::Balls;

@@ -7,7 +7,7 @@ mod classes;
 mod effort;
 mod embedded;
 mod error;
-mod evaluation;
+pub mod evaluation;
 mod features;
 pub mod find;
 pub mod flow;

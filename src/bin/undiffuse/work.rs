@@ -154,8 +154,7 @@ impl Work {
                 }
                 let share = drawn as f64 / all as f64 + p.fraction() * count as f64 / all as f64;
                 let share = share - (first - range.start) as f64 / all as f64;
-                let done = first - range.start + wanted.start;
-                progress.show(share, &format!("image {done}/{}, step {}/{}", wanted.end, p.step, p.steps));
+                progress.show(share, &format!("image {first}/{}, step {}/{}", wanted.end, p.step, p.steps));
                 let images = job.take();
                 if images.is_empty() {
                     continue;
