@@ -156,7 +156,7 @@ fn main(
       }
       lo *= p.scale;
       hi *= p.scale;
-      y[out + {{G}}u] = vec4<u64>(pair(lo.x, lo.y), pair(lo.z, lo.w), pair(hi.x, hi.y), pair(hi.z, hi.w));
+      y[out + {{G}}u] = packed(lo, hi);
     }
 #endfor
   }

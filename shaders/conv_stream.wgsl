@@ -162,7 +162,7 @@ fn main(
       }
       lo = finish(lo * p.scale);
       hi = finish(hi * p.scale);
-      y[out / 8u + {{G}}u] = vec4<u64>(pair(lo.x, lo.y), pair(lo.z, lo.w), pair(hi.x, hi.y), pair(hi.z, hi.w));
+      y[out / 8u + {{G}}u] = packed(lo, hi);
     }
 #endfor
 #else

@@ -1,5 +1,6 @@
 //! A kernel variant compiled for a device.
 
+use super::image::IMAGE_FORMAT;
 use super::{Gpu, GpuError};
 use crate::kernels::reflect::{reflection, Reflection};
 use crate::kernels::{Kernel, Variant};
@@ -48,11 +49,7 @@ impl CompiledKernel {
                     binding: b.index,
                     visibility: wgpu::ShaderStages::COMPUTE,
                     count: None,
-                    ty: wgpu::BindingType::Texture {
-                        sample_type: wgpu::TextureSampleType::Float { filterable: false },
-                        view_dimension: wgpu::TextureViewDimension::D2,
-                        multisampled: false,
-                    },
+                    ty: image_type(b.writable),
                 },
                 false => buffer(
                     b.index,
@@ -92,6 +89,19 @@ impl CompiledKernel {
             CompiledKernel { pipeline, layout, reflection: reflection.clone(), warm }
         })
     }
+}
+
+fn image_type(writable: bool) -> wgpu::BindingType {
+    let view_dimension = wgpu::TextureViewDimension::D2;
+    if writable {
+        return wgpu::BindingType::StorageTexture {
+            access: wgpu::StorageTextureAccess::WriteOnly,
+            format: IMAGE_FORMAT,
+            view_dimension,
+        };
+    }
+    let sample_type = wgpu::TextureSampleType::Float { filterable: false };
+    wgpu::BindingType::Texture { sample_type, view_dimension, multisampled: false }
 }
 
 /// wgpu does not check these for us everywhere.

@@ -20,6 +20,7 @@ mod tuning;
 pub use adapters::{caps, choose, list, Found, Options};
 pub use described::{Described, Rates, DESCRIBED};
 pub use error::GpuError;
+pub use image::image_bytes;
 pub use kernel::CompiledKernel;
 pub use memory::Claim;
 pub use readback::Readback;

@@ -5,6 +5,7 @@ use super::{BoundDispatch, Gpu, GpuError, Parameters, Part, Resource, Slice};
 use crate::clock::Instant;
 use crate::kernels::reflect::{reflection, IMAGE_ROW};
 use crate::kernels::Call;
+use std::collections::BTreeMap;
 
 /// Words of a guard band: a multiple of every adapter's alignment.
 pub const GUARD: usize = 64;
@@ -32,7 +33,8 @@ pub enum Cut {
 
 impl Trial {
     /// Binds the calls; a call's resource is an index into `arrays`. An array that a
-    /// shader reads as an image is given as one, with ones behind it.
+    /// shader reads as an image is given as one, with ones behind it; one that a shader
+    /// writes as an image is zeros at first, and is not read back.
     ///
     /// # Errors
     /// A call that does not fit its kernel, or an adapter without the means.
@@ -48,17 +50,33 @@ impl Trial {
             gpu.write(&buffer, 0, bytemuck::cast_slice(&words));
             buffers.push(buffer);
         }
+        let missing = |array: usize| GpuError::Internal(format!("a trial has no array {array}"));
+        // Images that the calls write are theirs alone: nobody reads them afterwards.
+        let mut scratch: BTreeMap<usize, wgpu::TextureView> = BTreeMap::new();
+        for call in calls {
+            let shader = reflection(call.kernel, call.variant)?;
+            for b in shader.storage.iter().filter(|b| b.image && b.writable) {
+                for (_, array) in call.bindings.iter().filter(|(name, _)| *name == b.name) {
+                    let bytes = arrays.get(*array).ok_or_else(|| missing(*array))?.len() as u64 * 4;
+                    if !scratch.contains_key(array) {
+                        scratch.insert(*array, gpu.scratch_image("an image of a trial", bytes)?);
+                    }
+                }
+            }
+        }
         let resource = |image: bool, array: usize| -> Result<Resource, GpuError> {
-            let missing = || GpuError::Internal(format!("a trial has no array {array}"));
+            if let Some(view) = scratch.get(&array).filter(|_| image) {
+                return Ok(Resource::Image(view.clone()));
+            }
             if image {
                 let row = IMAGE_ROW * 4;
-                let mut words = arrays.get(array).ok_or_else(missing)?.clone();
+                let mut words = arrays.get(array).ok_or_else(|| missing(array))?.clone();
                 words.resize(words.len().next_multiple_of(row).max(row), 1f32.to_bits());
                 return Ok(Resource::Image(
                     gpu.image("an image of a trial", bytemuck::cast_slice(&words))?.0,
                 ));
             }
-            let buffer = buffers.get(array).ok_or_else(missing)?.clone();
+            let buffer = buffers.get(array).ok_or_else(|| missing(array))?.clone();
             let offset = GUARD as u64 * 4;
             Ok(Slice { size: buffer.size() - offset, buffer, offset }.into())
         };

@@ -40,6 +40,12 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What intermediates lie in.
+enum Arena {
+    Buffer(wgpu::Buffer),
+    Image(wgpu::TextureView),
+}
+
 /// A plan ready to run.
 #[derive(Debug)]
 pub struct BoundPlan {
@@ -76,8 +82,14 @@ impl Plan {
             .layout
             .buffers
             .iter()
-            .map(|&size| gpu.buffer("intermediates", size, storage))
-            .collect::<Result<Vec<_>, _>>()?;
+            .zip(&self.layout.images)
+            .map(|(&size, image)| {
+                Ok(match image {
+                    true => Arena::Image(gpu.scratch_image("intermediates", size)?),
+                    false => Arena::Buffer(gpu.buffer("intermediates", size, storage)?),
+                })
+            })
+            .collect::<Result<Vec<_>, GraphError>>()?;
         // All at once, on all processors; those that other plans compiled are there already.
         let kernels: Vec<_> = self.calls.iter().map(|c| (c.call.kernel, c.call.variant)).collect();
         gpu.compile(&kernels)?;
@@ -95,7 +107,10 @@ impl Plan {
                 Buf::Virtual(i) => {
                     let place = self.layout.places[i as usize];
                     let size = self.blocks[i as usize].size;
-                    Slice { buffer: arenas[place.buffer].clone(), offset: place.offset, size }.into()
+                    match &arenas[place.buffer] {
+                        Arena::Image(view) => Resource::Image(view.clone()),
+                        Arena::Buffer(b) => Slice { buffer: b.clone(), offset: place.offset, size }.into(),
+                    }
                 }
             }
         };

@@ -2,7 +2,8 @@
 //!
 //! Rules. Two tensors that are alive at once do not overlap. A tensor that a
 //! dispatch writes never lies in the same buffer as one that it reads: wgpu
-//! tracks usage by whole buffers. No buffer exceeds the adapter's limit.
+//! tracks usage by whole buffers. No buffer exceeds the adapter's limit. Images share one only
+//! with images, each alone in it while it is alive.
 
 /// What must be placed: bytes, and the first and last call that touches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Block {
     pub first: usize,
     /// The last call.
     pub last: usize,
+    /// Whether kernels write and read it as an image.
+    pub image: bool,
 }
 
 /// Where a block lies.
@@ -29,6 +32,8 @@ pub struct Place {
 pub struct Layout {
     /// The size of each buffer in bytes.
     pub buffers: Vec<u64>,
+    /// Which of them are images.
+    pub images: Vec<bool>,
     /// The place of each block, in the order given.
     pub places: Vec<Place>,
 }
@@ -42,6 +47,33 @@ const TRIES: usize = 200;
 /// others that ends where the best placement's largest rise was.
 /// `apart` lists pairs that may not share a buffer. Offsets are multiples of `align`.
 pub fn place(blocks: &[Block], apart: &[(usize, usize)], align: u64, max_buffer: u64) -> Layout {
+    let mut layout = place_buffers(blocks, apart, align, max_buffer);
+    layout.images = vec![false; layout.buffers.len()];
+    place_images(&mut layout, blocks);
+    layout
+}
+
+/// Adds the images, the largest first, each to the first that is free while it is alive.
+fn place_images(layout: &mut Layout, blocks: &[Block]) {
+    let before = layout.buffers.len();
+    let mut order: Vec<usize> = (0..blocks.len()).filter(|&i| blocks[i].image).collect();
+    order.sort_by_key(|&i| (u64::MAX - blocks[i].size, i));
+    let mut members: Vec<Vec<usize>> = Vec::new();
+    for i in order {
+        let meets = |m: &usize| blocks[*m].first <= blocks[i].last && blocks[i].first <= blocks[*m].last;
+        let free = members.iter().position(|inside| !inside.iter().any(meets));
+        let at = free.unwrap_or_else(|| {
+            layout.buffers.push(blocks[i].size);
+            layout.images.push(true);
+            members.push(Vec::new());
+            members.len() - 1
+        });
+        members[at].push(i);
+        layout.places[i] = Place { buffer: before + at, offset: 0 };
+    }
+}
+
+fn place_buffers(blocks: &[Block], apart: &[(usize, usize)], align: u64, max_buffer: u64) -> Layout {
     let mut enemies = vec![Vec::new(); blocks.len()];
     for &(a, b) in apart {
         enemies[a].push(b);
@@ -52,7 +84,7 @@ pub fn place(blocks: &[Block], apart: &[(usize, usize)], align: u64, max_buffer:
     let life = |i: usize| (blocks[i].last - blocks[i].first + 1) as u64;
     let mut best: Option<(Vec<usize>, Layout)> = None;
     for kind in 0..3 {
-        let mut order: Vec<usize> = (0..blocks.len()).collect();
+        let mut order: Vec<usize> = (0..blocks.len()).filter(|&i| !blocks[i].image).collect();
         order.sort_by_key(|&i| match kind {
             0 => (u64::MAX - blocks[i].size, i),
             1 => (u64::MAX - blocks[i].size.saturating_mul(life(i)), i),
@@ -75,7 +107,7 @@ pub fn place(blocks: &[Block], apart: &[(usize, usize)], align: u64, max_buffer:
         let tops: Vec<usize> = (0..blocks.len())
             .filter(|&i| {
                 let p = placed.places[i];
-                p.offset > 0 && p.offset + blocks[i].size == placed.buffers[p.buffer]
+                !blocks[i].image && p.offset > 0 && p.offset + blocks[i].size == placed.buffers[p.buffer]
             })
             .collect();
         let Some(&top) = tops.get(turn % tops.len().max(1)) else { break };
@@ -91,9 +123,9 @@ pub fn place(blocks: &[Block], apart: &[(usize, usize)], align: u64, max_buffer:
     layout
 }
 
-/// Bytes alive at call `at`.
+/// Bytes in buffers that are alive at call `at`.
 fn alive(blocks: &[Block], at: usize) -> u64 {
-    blocks.iter().filter(|b| b.first <= at && at <= b.last).map(|b| b.size).sum()
+    blocks.iter().filter(|b| !b.image && b.first <= at && at <= b.last).map(|b| b.size).sum()
 }
 
 fn place_in(
@@ -103,7 +135,7 @@ fn place_in(
     align: u64,
     max_buffer: u64,
 ) -> Layout {
-    let mut layout = Layout { buffers: Vec::new(), places: vec![Place::default(); blocks.len()] };
+    let mut layout = Layout { places: vec![Place::default(); blocks.len()], ..Layout::default() };
     let mut members: Vec<Vec<usize>> = Vec::new();
     for &i in order {
         let block = blocks[i];
@@ -160,13 +192,22 @@ mod tests {
     proptest! {
         #[test]
         fn no_overlap_and_the_written_apart_from_the_read(
-            raw in prop::collection::vec((1u64..5000, 0usize..40, 0usize..12), 1..60),
+            raw in prop::collection::vec((1u64..5000, 0usize..40, 0usize..12, 0u8..4), 1..60),
             pairs in prop::collection::vec((0usize..60, 0usize..60), 0..60),
         ) {
             let blocks: Vec<Block> =
-                raw.iter().map(|&(size, first, len)| Block { size, first, last: first + len }).collect();
-            let apart: Vec<_> =
-                pairs.into_iter().filter(|&(a, b)| a != b && a < blocks.len() && b < blocks.len()).collect();
+                raw.iter()
+                    .map(|&(size, first, len, kind)| Block { size, first, last: first + len, image: kind == 0 })
+                    .collect();
+            // What is read and written by one call is alive in it.
+            let meets = |a: usize, b: usize| {
+                let (a, b) = (blocks[a], blocks[b]);
+                !(a.image && b.image) || a.first <= b.last && b.first <= a.last
+            };
+            let apart: Vec<_> = pairs
+                .into_iter()
+                .filter(|&(a, b)| a != b && a < blocks.len() && b < blocks.len() && meets(a, b))
+                .collect();
             let layout = place(&blocks, &apart, 256, 12_000);
             for &(a, b) in &apart {
                 prop_assert_ne!(layout.places[a].buffer, layout.places[b].buffer);
@@ -175,6 +216,8 @@ mod tests {
                 prop_assert_eq!(p.offset % 256, 0);
                 prop_assert!(p.offset + a.size <= layout.buffers[p.buffer]);
                 prop_assert!(layout.buffers[p.buffer] <= 12_000);
+                prop_assert_eq!(layout.images[p.buffer], a.image);
+                prop_assert!(!a.image || p.offset == 0);
                 for (b, q) in blocks.iter().zip(&layout.places).skip(i + 1) {
                     let together = a.first <= b.last && b.first <= a.last && p.buffer == q.buffer;
                     let apart = p.offset + a.size <= q.offset || q.offset + b.size <= p.offset;
@@ -186,7 +229,8 @@ mod tests {
 
     #[test]
     fn a_chain_needs_two_buffers_of_one_tensor() {
-        let blocks: Vec<Block> = (0..10).map(|i| Block { size: 1024, first: i, last: i + 1 }).collect();
+        let blocks: Vec<Block> =
+            (0..10).map(|i| Block { size: 1024, first: i, last: i + 1, image: false }).collect();
         let apart: Vec<_> = (0..9).map(|i| (i, i + 1)).collect();
         assert_eq!(place(&blocks, &apart, 256, u64::MAX).buffers, vec![1024, 1024]);
     }

@@ -4,7 +4,8 @@
 
 use super::memory::{place, Block, Layout};
 use super::{Graph, GraphError, Node, Tensor};
-use crate::kernels::reflect::reflection;
+use crate::gpu::image_bytes;
+use crate::kernels::reflect::{reflection, IMAGE_ROW};
 use crate::kernels::{Call, Caps};
 use crate::shape::Shape;
 use crate::weights::Param;
@@ -52,7 +53,7 @@ pub struct PlannedCall {
     pub result: Option<(Buf, usize)>,
     /// The node of the network that it belongs to; `None` outside of networks.
     pub node: Option<usize>,
-    /// Multiply-adds of the op for all images, told by the call that completes it.
+    /// Multiply-adds of the op for all images, told by the call that does most of them.
     pub macs: u64,
 }
 
@@ -106,7 +107,7 @@ pub struct Builder {
     weights: Vec<WeightUse>,
     keys: HashMap<String, u32>,
     externals: Vec<String>,
-    virtuals: Vec<(u64, String)>,
+    virtuals: Vec<(u64, String, bool)>,
     node: Option<usize>,
 }
 
@@ -181,8 +182,34 @@ impl Builder {
             }
             .into());
         }
-        self.virtuals.push((size, label.to_string()));
-        Ok(Buf::Virtual(self.virtuals.len() as u32 - 1))
+        Ok(self.intermediate(size, label, false))
+    }
+
+    /// An intermediate of `len` floats that kernels write and read as an image.
+    ///
+    /// # Errors
+    /// Larger than an image of the adapter.
+    pub fn scratch_image(&mut self, label: &str, len: usize) -> Result<Buf, GraphError> {
+        let size = image_bytes(len as u64 * 4);
+        let max = self.target.limits.max_texture_dimension_2d;
+        let rows = size / (IMAGE_ROW as u64 * 16);
+        if rows > max.into() {
+            return Err(crate::gpu::GpuError::Limit {
+                adapter: self.target.name.clone(),
+                what: format!("an image of `{label}` for {} images", self.n),
+                limit: "max_texture_dimension_2d",
+                wanted: rows,
+                found: max.into(),
+                advice: "Use a smaller --batch, a smaller model or another --adapter",
+            }
+            .into());
+        }
+        Ok(self.intermediate(size, label, true))
+    }
+
+    fn intermediate(&mut self, size: u64, label: &str, image: bool) -> Buf {
+        self.virtuals.push((size, label.to_string(), image));
+        Buf::Virtual(self.virtuals.len() as u32 - 1)
     }
 
     /// A constant by its key; `make` runs when the plan is bound, unless the key is known.
@@ -252,8 +279,11 @@ impl Builder {
     /// # Errors
     /// A kernel whose text is wrong (a bug).
     pub fn finish(self) -> Result<Plan, GraphError> {
-        let mut blocks: Vec<Block> =
-            self.virtuals.iter().map(|&(size, _)| Block { size, first: usize::MAX, last: 0 }).collect();
+        let mut blocks: Vec<Block> = self
+            .virtuals
+            .iter()
+            .map(|&(size, _, image)| Block { size, first: usize::MAX, last: 0, image })
+            .collect();
         let mut apart = Vec::new();
         for (i, planned) in self.calls.iter().enumerate() {
             let shader = reflection(planned.call.kernel, planned.call.variant)
@@ -344,6 +374,15 @@ impl Lower<'_> {
         self.builder.scratch(&label, len)
     }
 
+    /// Scratch of `len` floats for this op, an image.
+    ///
+    /// # Errors
+    /// Larger than an image of the adapter.
+    pub fn scratch_image(&mut self, len: usize) -> Result<Buf, GraphError> {
+        let label = self.label();
+        self.builder.scratch_image(&label, len)
+    }
+
     /// A weight packed by `pack`; `layout` names the packing, so that equal
     /// layouts of one weight are made once. `image`: for a binding that is one.
     ///
@@ -376,12 +415,18 @@ impl Lower<'_> {
         Ok(self.builder.weight(format!("@{key}"), Box::new(make)))
     }
 
-    /// Appends a call of this op.
+    /// Appends a call of this op, which does the op's arithmetic where it writes the result.
     pub fn call(&mut self, call: Call<Buf>) {
+        let writes = call.bindings.iter().any(|(_, b)| *b == self.output);
+        self.part(call, writes);
+    }
+
+    /// Appends a call of this op; `arithmetic`: whether it does the op's.
+    pub fn part(&mut self, call: Call<Buf>, arithmetic: bool) {
         let label = self.label();
         let writes = call.bindings.iter().any(|(_, b)| *b == self.output);
         let result = writes.then(|| (self.output, self.output_shape().len()));
-        let macs = if writes { self.graph.macs_of(self.node) } else { 0 };
+        let macs = if arithmetic { self.graph.macs_of(self.node) } else { 0 };
         let macs = macs.saturating_mul(self.builder.n as u64);
         let node = self.builder.node;
         self.builder.calls.push(PlannedCall { call, label, result, macs, node });

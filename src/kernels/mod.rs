@@ -45,6 +45,7 @@ pub mod scalar;
 pub mod select;
 mod set_hash;
 pub mod template;
+pub mod winograd;
 
 pub use choices::Choices;
 pub use set_hash::set_hash;
@@ -295,6 +296,9 @@ pub static ALL: &[&Kernel] = &[
     &resample::KERNEL,
     &scalar::KERNEL,
     &select::KERNEL,
+    &winograd::INPUT,
+    &winograd::OUTPUT,
+    &winograd::PRODUCT,
 ];
 
 /// `a / b`, rounded up.

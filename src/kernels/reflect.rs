@@ -4,7 +4,7 @@ use super::{Kernel, Value, Variant};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use naga::{AddressSpace, ScalarKind, StorageAccess, TypeInner};
+use naga::{AddressSpace, ImageClass, ScalarKind, StorageAccess, TypeInner};
 
 /// Why a shader's text cannot be used. These are mistakes of ours: tests walk
 /// every variant, so none reaches a user.
@@ -36,7 +36,7 @@ pub enum ShaderError {
     },
 }
 
-/// Texels in a row of an image that a shader reads; texel `i` lies at `(i % IMAGE_ROW, i / IMAGE_ROW)`.
+/// Texels in a row of an image that a shader reads or writes; texel `i` lies at `(i % IMAGE_ROW, i / IMAGE_ROW)`.
 pub const IMAGE_ROW: usize = 1024;
 
 /// A buffer or an image that a shader binds.
@@ -120,7 +120,10 @@ pub fn reflect(kernel: &Kernel, variant: &Variant) -> Result<Reflection, ShaderE
             (AddressSpace::Handle, Some(binding)) => storage.push(Binding {
                 name: var.name.clone().unwrap_or_default(),
                 index: binding.binding,
-                writable: false,
+                writable: matches!(
+                    module.types[var.ty].inner,
+                    TypeInner::Image { class: ImageClass::Storage { .. }, .. }
+                ),
                 stride: 16,
                 image: true,
             }),

@@ -18,11 +18,13 @@ static LIBRARY: &[(&str, &str)] = &[
     ("activation.wgsl", include_str!("../../shaders/lib/activation.wgsl")),
     ("attention.wgsl", include_str!("../../shaders/lib/attention.wgsl")),
     ("dispatch.wgsl", include_str!("../../shaders/lib/dispatch.wgsl")),
+    ("f8.wgsl", include_str!("../../shaders/lib/f8.wgsl")),
     ("numbers.wgsl", include_str!("../../shaders/lib/numbers.wgsl")),
     ("philox.wgsl", include_str!("../../shaders/lib/philox.wgsl")),
     ("silu.wgsl", include_str!("../../shaders/lib/silu.wgsl")),
     ("vector.wgsl", include_str!("../../shaders/lib/vector.wgsl")),
     ("weights8.wgsl", include_str!("../../shaders/lib/weights8.wgsl")),
+    ("winograd.wgsl", include_str!("../../shaders/lib/winograd.wgsl")),
 ];
 
 /// A mistake in a shader's text.

@@ -1,9 +1,10 @@
 //! Convolution and linear layers with what is fused into their store.
 
 use super::{first, Op};
-use crate::graph::plan::Lower;
+use crate::graph::plan::{Buf, Lower};
 use crate::graph::{Graph, GraphError, Tensor};
 use crate::kernels::conv::{Conv, ConvBuffers};
+use crate::kernels::winograd::Winograd;
 use crate::shape::Shape;
 use crate::weights::Param;
 
@@ -82,6 +83,38 @@ impl Conv2d {
             temb: (temb, self.temb.unwrap_or(0)),
             silu: self.silu,
         })
+    }
+}
+
+impl Conv2d {
+    fn buffers(&self, cx: &mut Lower<'_>, weight: Buf, bias: Buf) -> Result<ConvBuffers<Buf>, GraphError> {
+        Ok(ConvBuffers {
+            x: cx.input(0),
+            weight,
+            bias,
+            temb: self.temb.map(|_| cx.input(1)),
+            res: self.residual.then(|| cx.input(1 + usize::from(self.temb.is_some()))),
+            dummy: cx.constant("dummy", || vec![0.0; 8])?,
+            y: cx.output(),
+        })
+    }
+
+    fn lower_winograd(&self, cx: &mut Lower<'_>, conv: &Conv, way: Winograd) -> Result<(), GraphError> {
+        let weight = cx.weight(&self.weight, &way.layout(), true, move |w| way.pack(&w))?;
+        let bias = match &self.bias {
+            Some(b) => cx.weight(b, "plain", false, |b| b)?,
+            None => {
+                let co = conv.co;
+                cx.constant(&format!("zeros.{co}"), move || vec![0.0; co])?
+            }
+        };
+        let [v, m] = way.scratch();
+        let scratch = [cx.scratch_image(v)?, cx.scratch_image(m)?];
+        let buffers = self.buffers(cx, weight, bias)?;
+        for (i, call) in way.calls(buffers, scratch).into_iter().enumerate() {
+            cx.part(call, i == 1);
+        }
+        Ok(())
     }
 }
 
@@ -183,6 +216,9 @@ impl Op for Conv2d {
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
         let temb = self.temb.map_or(0, |_| cx.shape(1).c);
         let conv = self.kernel(cx.n(), cx.shape(0), cx.output_shape(), temb).map_err(GraphError::Internal)?;
+        if let Some(way) = Winograd::choose(&conv, cx.caps()) {
+            return self.lower_winograd(cx, &conv, way);
+        }
         let (kernel, variant) = conv.choose(cx.caps());
         let layout = format!("{}/{}", kernel.name, variant.name);
         let image = variant.get("IMAGE") == 1;
@@ -194,19 +230,8 @@ impl Op for Conv2d {
                 cx.constant(&format!("zeros.{}", zeros.len()), move || zeros)?
             }
         };
-        let call = conv.call(
-            (kernel, variant),
-            ConvBuffers {
-                x: cx.input(0),
-                weight,
-                bias,
-                temb: self.temb.map(|_| cx.input(1)),
-                res: self.residual.then(|| cx.input(1 + usize::from(self.temb.is_some()))),
-                dummy: cx.constant("dummy", || vec![0.0; 8])?,
-                y: cx.output(),
-            },
-        );
-        cx.call(call);
+        let buffers = self.buffers(cx, weight, bias)?;
+        cx.call(conv.call((kernel, variant), buffers));
         Ok(())
     }
 }
