@@ -19,7 +19,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
 #for B QB
   let own_q{{B}} = q_row(image, head, token + {{8 * B}}u);
 #for E D
-  let q{{B}}_{{E}} = q[own_q{{B}} + {{E}}u] * p.scale;
+  let q{{B}}_{{E}} = fetch_q(own_q{{B}} + {{E}}u) * p.scale;
   var a{{B}}_{{E}} = vec4f();
 #endfor
   var most{{B}} = LOW;
@@ -29,8 +29,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
     let own_k = k_row(image, head, key + lane);
     let own_v = v_row(image, head, key + lane);
 #for E D
-    let k{{E}} = k[own_k + {{E}}u];
-    let v{{E}} = v[own_v + {{E}}u];
+    let k{{E}} = fetch_k(own_k + {{E}}u);
+    let v{{E}} = fetch_v(own_v + {{E}}u);
 #endfor
 #for B QB
     let before{{B}} = most{{B}};
@@ -80,7 +80,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
   if (token + {{8 * B}}u < p.tokens_q) {
     let row = dst_row(image, head, token + {{8 * B}}u);
 #for E D
-    dst[row + {{E}}u] = a{{B}}_{{E}} / sum{{B}};
+    store_dst(row + {{E}}u, a{{B}}_{{E}} / sum{{B}});
 #endfor
   }
 #endfor

@@ -33,10 +33,10 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
 #endfor
 #endfor
     for (var e = 0u; e < p.d; e++) {
-      let low = q[own_q + e];
-      let high = q[next_q + e];
+      let low = fetch_q(own_q + e);
+      let high = fetch_q(next_q + e);
 #for I G
-      let y{{I}} = k[own_k{{I}} + e];
+      let y{{I}} = fetch_k(own_k{{I}} + e);
 #endfor
 #for C 4
 #for L 8
@@ -70,12 +70,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
 #for Q 16
       var a{{Q}} = vec4f();
       if (key > 0u) {
-        a{{Q}} = keep{{Q}} * dst[row{{Q}} + c];
+        a{{Q}} = keep{{Q}} * load_dst(row{{Q}} + c);
       }
 #endfor
 #for I G
 #for K 8
-      let v{{I}}_{{K}} = v[v_row(image, head, key + {{8 * I + K}}u) + c];
+      let v{{I}}_{{K}} = fetch_v(v_row(image, head, key + {{8 * I + K}}u) + c);
 #for Q 16
       a{{Q}} = fma(vec4f(subgroupBroadcast(p{{Q}}_{{I}}, {{K}}u)), v{{I}}_{{K}}, a{{Q}});
 #endfor
@@ -84,7 +84,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
       if (e + lane < p.d) {
 #for Q 16
         if (token + {{Q}}u < p.tokens_q) {
-          dst[row{{Q}} + c] = a{{Q}};
+          store_dst(row{{Q}} + c, a{{Q}});
         }
 #endfor
       }
@@ -94,7 +94,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
   let over{{Q}} = 1.0 / subgroupAdd(sum{{Q}});
   if (token + {{Q}}u < p.tokens_q) {
     for (var c = lane; c < p.d; c += 8u) {
-      dst[row{{Q}} + c] *= over{{Q}};
+      store_dst(row{{Q}} + c, load_dst(row{{Q}} + c) * over{{Q}});
     }
   }
 #endfor

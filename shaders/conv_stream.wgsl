@@ -6,7 +6,8 @@
 // output channel l, which are spread by subgroupBroadcast from constant lanes.
 // Each sum runs over taps, then input channels, in order, whatever the batch.
 //
-// x      [n, h, w, ci], each pixel standing for 2^up x 2^up (nearest upsampling)
+// x      [n, h, w, ci], each pixel standing for 2^up x 2^up (nearest upsampling); where STAGED
+//        is, an image of texels.wgsl
 // weight [co / (S OB)][kh kw][ci / 8][OB][S lanes][8], zero past ci and co
 // bias   [co], zero-padded to a multiple of S OB
 // temb   [n, temb_stride]  channels from temb_at on added to each pixel, where p.flags & 1
@@ -19,6 +20,9 @@ struct P {
   up: u32, temb_stride: u32, temb_at: u32,
   flags: u32, scale: f32,
 }
+#if STAGED
+@group(0) @binding(0) var x: texture_2d<f32>;
+#else
 #if IN8
 @group(0) @binding(0) var<storage, read> x: array<vec4<u64>>;
 #else
@@ -26,6 +30,7 @@ struct P {
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 #else
 @group(0) @binding(0) var<storage, read> x: array<f32>;
+#endif
 #endif
 #endif
 #include "weights8.wgsl"
@@ -51,6 +56,12 @@ struct P {
 
 // Eight channels from c of the pixel whose first number is at `at`.
 fn load_x(at: u32, c: u32, ok: bool) -> F8 {
+#if STAGED
+  let i = select(0u, (at + c) / 4u, ok);
+  let texel = vec2u(i % 1024u, i / 1024u);
+  let lo = select(vec4f(), textureLoad(x, texel, 0), ok);
+  return F8(lo, select(vec4f(), textureLoad(x, texel + vec2u(1u, 0u), 0), ok));
+#else
 #if IN8
   let i = select(0u, (at + c) / 8u, ok);
   return unpack(select(vec4<u64>(), x[i], ok));
@@ -67,6 +78,7 @@ fn load_x(at: u32, c: u32, ok: bool) -> F8 {
   if (ok && c + {{K + 4}}u < p.ci) { r.hi[{{K}}] = x[at + c + {{K + 4}}u]; }
 #endfor
   return r;
+#endif
 #endif
 #endif
 }
@@ -95,6 +107,11 @@ fn main(
 #endfor
 #endfor
   let blocks = (p.ci + 7u) / 8u;
+#if STAGED
+  let ci = blocks * 8u;
+#else
+  let ci = p.ci;
+#endif
   var wi = tile * p.kh * p.kw * blocks * {{S * OB}}u + lane;
   for (var ky = 0u; ky < p.kh; ky++) {
     for (var kx = 0u; kx < p.kw; kx++) {
@@ -102,7 +119,7 @@ fn main(
       let row{{B}} = top{{B}} + i32(ky);
       let col{{B}} = left{{B}} + i32(kx);
       let ok{{B}} = in{{B}} && row{{B}} >= 0 && row{{B}} < i32(p.h << p.up) && col{{B}} >= 0 && col{{B}} < i32(p.w << p.up);
-      let at{{B}} = ((n{{B}} * p.h + (u32(row{{B}}) >> p.up)) * p.w + (u32(col{{B}}) >> p.up)) * p.ci;
+      let at{{B}} = ((n{{B}} * p.h + (u32(row{{B}}) >> p.up)) * p.w + (u32(col{{B}}) >> p.up)) * ci;
 #endfor
       for (var c = 0u; c < p.ci; c += 8u) {
 #for B PB

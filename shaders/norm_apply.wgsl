@@ -1,9 +1,9 @@
 // Group norm, third step: y = act(x scale + shift) by image and channel. The normed
 // tensor may be several, channels after channels: a dispatch for each.
 #include "vector.wgsl"
-@group(0) @binding(0) var<storage, read> x: array<T>; // [n, pixels, c]
-@group(0) @binding(1) var<storage, read> coef: array<T>; // [n, 2, all]: scale, shift
-@group(0) @binding(2) var<storage, read_write> dst: array<T>; // [n, pixels, all]
+@group(0) @binding(0) var<storage, read> x: array<S>; // [n, pixels, c]
+@group(0) @binding(1) var<storage, read> coef: array<S>; // [n, 2, all]: scale, shift
+@group(0) @binding(2) var<storage, read_write> dst: array<S>; // [n, pixels, all]
 struct P {
   groups: u32,
   base: u32,
@@ -33,13 +33,13 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
   let begin = block % p.blocks * 8u;
   let end = min(begin + 8u, p.pixels);
   let first = image * 2u * p.all + p.at + channel;
-  let scale = coef[first];
-  let shift = coef[first + p.all];
+  let scale = unpaired(coef[first]);
+  let shift = unpaired(coef[first + p.all]);
   var at = (image * p.pixels + begin) * p.c + channel;
   var to = (image * p.pixels + begin) * p.all + p.at + channel;
   for (var k = begin; k < end; k++) {
-    let v = fma(x[at], scale, shift);
-    dst[to] = select(activate(v, p.alpha), v, is_nan(v));
+    let v = fma(unpaired(x[at]), scale, shift);
+    dst[to] = paired(select(activate(v, p.alpha), v, is_nan(v)));
     at += p.c;
     to += p.all;
   }

@@ -2,8 +2,8 @@
 // a chunk of pixels, by sums shifted by the chunk's first pixel (stable, one pass).
 // The normed tensor may be several, channels after channels: a dispatch for each.
 #include "vector.wgsl"
-@group(0) @binding(0) var<storage, read> x: array<T>; // [n, pixels, c]
-@group(0) @binding(1) var<storage, read_write> part: array<T>; // [n, chunks, 2, all]: means, M2
+@group(0) @binding(0) var<storage, read> x: array<S>; // [n, pixels, c]
+@group(0) @binding(1) var<storage, read_write> part: array<S>; // [n, chunks, 2, all]: means, M2
 struct P {
   groups: u32,
   base: u32,
@@ -31,17 +31,17 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
   let begin = block % p.chunks * p.chunk;
   let end = min(begin + p.chunk, p.pixels);
   var at = (block / p.chunks * p.pixels + begin) * p.c + channel;
-  let shift = x[at];
+  let shift = unpaired(x[at]);
   var sum = T();
   var squares = T();
   for (var k = begin; k < end; k++) {
-    let d = x[at] - shift;
+    let d = unpaired(x[at]) - shift;
     sum += d;
     squares = fma(d, d, squares);
     at += p.c;
   }
   let mean = sum / f32(end - begin);
   let to = block * 2u * p.all + p.at + channel;
-  part[to] = shift + mean;
-  part[to + p.all] = max(squares - sum * mean, T());
+  part[to] = paired(shift + mean);
+  part[to + p.all] = paired(max(squares - sum * mean, T()));
 }

@@ -130,6 +130,7 @@ impl Layer {
             bits(&data(5, if res { pixels } else { 8 })),
             vec![0; pixels],
             vec![0; 8],
+            vec![0; conv.staging(v).map_or(8, |t| t.len())],
         ];
         let buffers = ConvBuffers {
             x: 0,
@@ -138,9 +139,10 @@ impl Layer {
             temb: temb.then_some(3),
             res: res.then_some(4),
             y: Y,
+            staged: Some(7),
             dummy: 6,
         };
-        Ok(Trial::new(gpu, &[conv.call((kernel, v), buffers)], &arrays, Cut::Whole)?)
+        Ok(Trial::new(gpu, &conv.calls(&gpu.caps(), (kernel, v), buffers), &arrays, Cut::Whole)?)
     }
 }
 

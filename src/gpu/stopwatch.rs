@@ -16,13 +16,15 @@ pub struct Stopwatch {
 
 impl Gpu {
     /// A stopwatch for so many passes of a submission ([`MOST_PASSES`] at most); `None`
-    /// where the device has no clock that tells.
+    /// where the device has no clock that can be relied on.
     ///
     /// # Errors
     /// Out of memory.
     pub fn stopwatch(&self, passes: usize) -> Result<Option<Stopwatch>, GpuError> {
         use wgpu::BufferUsages as U;
-        if !self.device().features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+        // A processor that acts as a GPU may note its times when nothing is left to do of what
+        // lies between them: lavapipe does.
+        if self.caps().stream || !self.device().features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return Ok(None);
         }
         let passes = passes.clamp(1, MOST_PASSES) as u32;

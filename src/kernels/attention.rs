@@ -21,7 +21,10 @@ pub static STREAM: Kernel = Kernel {
     name: "attention_stream",
     check,
     source: include_str!("../../shaders/attention_stream.wgsl"),
-    variants: &[variant("sg8", &[("VEC4", 1), ("G", 4)], SUBGROUP)],
+    variants: &[
+        variant("sg8_images", &[("VEC4", 1), ("IMAGE", 1), ("G", 4)], IMAGES),
+        variant("sg8", &[("VEC4", 1), ("G", 4)], SUBGROUP),
+    ],
 };
 
 /// `attention_small.wgsl`: a subgroup of 8, heads of 8 or 16 channels.
@@ -30,12 +33,15 @@ pub static SMALL: Kernel = Kernel {
     check,
     source: include_str!("../../shaders/attention_small.wgsl"),
     variants: &[
+        variant("sg8_8_images", &[("VEC4", 1), ("IMAGE", 1), ("D", 2), ("QB", 4)], IMAGES),
+        variant("sg8_16_images", &[("VEC4", 1), ("IMAGE", 1), ("D", 4), ("QB", 2)], IMAGES),
         variant("sg8_8", &[("VEC4", 1), ("D", 2), ("QB", 4)], SUBGROUP),
         variant("sg8_16", &[("VEC4", 1), ("D", 4), ("QB", 2)], SUBGROUP),
     ],
 };
 
 const SUBGROUP: Needs = Needs { subgroup: Some(8), int64: false };
+const IMAGES: Needs = Needs { subgroup: Some(8), int64: true };
 
 const fn variant(name: &'static str, defines: &'static [(&'static str, u32)], needs: Needs) -> Variant {
     Variant { name, defines, needs }
@@ -62,6 +68,8 @@ pub struct Attention {
     pub k: Place,
     /// Where the values lie.
     pub v: Place,
+    /// Whether queries, keys and values lie in images ([`Attention::wants_images`]).
+    pub images: bool,
 }
 
 /// Where heads lie in the channels of a token.
@@ -88,14 +96,34 @@ impl Place {
 }
 
 impl Attention {
+    /// Whether queries, keys and values are better brought into images first
+    /// ([`Texels`](super::texels::Texels)): each is loaded many times.
+    pub fn wants_images(&self, caps: &Caps) -> bool {
+        let there = |k: &'static Kernel, d: Option<usize>| {
+            let fits = |v: &Variant| v.get("IMAGE") == 1 && d.is_none_or(|d| v.get("D") as usize * 4 == d);
+            k.sound(caps, fits).is_some()
+        };
+        let vectors = self.d.is_multiple_of(4) && self.places().iter().all(|p| (p.at | p.head) % 4 == 0);
+        // An image's pixels are whole eights of channels.
+        vectors
+            && self.places().iter().all(|p| p.stride.is_multiple_of(8))
+            && (caps.stream && caps.images && self.tokens_q >= 16)
+            && (there(&STREAM, None) || there(&SMALL, Some(self.d)))
+    }
+
+    fn places(&self) -> [Place; 3] {
+        [self.q, self.k, self.v]
+    }
+
     /// `q`, `k` and `v` may be one tensor.
     pub fn calls<B: Clone>(&self, caps: &Caps, q: B, k: B, v: B, dst: B) -> Vec<Call<B>> {
-        let places = [self.q, self.k, self.v];
+        let places = self.places();
         let whole = self.d.is_multiple_of(4) && places.iter().all(|p| (p.stride | p.at | p.head) % 4 == 0);
         let stream = caps.stream && caps.subgroup == Some(8) && whole;
+        let kind = |v: &Variant| stream && v.get("IMAGE") == u32::from(self.images);
         let rows = self.n * self.heads;
-        let small = SMALL.sound(caps, |v| stream && v.get("D") as usize * 4 == self.d);
-        let streamed = STREAM.sound(caps, |_| stream);
+        let small = SMALL.sound(caps, |v| kind(v) && v.get("D") as usize * 4 == self.d);
+        let streamed = STREAM.sound(caps, kind);
         let vec4 = if small.or(streamed).is_some() { whole } else { TILE.vectors(caps, whole) };
         let width = if vec4 { 4 } else { 1 };
         let (kernel, variant, tile, chunks): (&'static Kernel, _, _, _) = if let Some(v) = small {
@@ -186,7 +214,10 @@ fn check(case: &mut Case<'_>) -> Result<(), String> {
         1 => [0, 1, 2].map(|i| Place::fused(i, heads, d)),
         _ => [0, 1, 2].map(|i| Place { stride: 3 * heads * d, at: i * d, head: 3 * d }),
     };
-    let op = Attention { n, tokens_q, tokens_k, heads, d, scale: 1.0 / (d as f32).sqrt(), q, k, v };
+    let scale = 1.0 / (d as f32).sqrt();
+    let mut op = Attention { n, tokens_q, tokens_k, heads, d, scale, q, k, v, images: false };
+    // Images where any processor that acts as a GPU could want them.
+    op.images = case.coin() && op.wants_images(&Caps { images: true, ..case.caps() });
     let size = |tokens: usize, p: Place, salt: u64| data(seed ^ salt, n * tokens * p.stride);
     let x = [size(tokens_q, q, 1), size(tokens_k, k, 2), size(tokens_k, v, 3)];
     let mut arrays = vec![bits(&x[0]), bits(&x[1]), bits(&x[2]), vec![0; n * tokens_q * heads * d]];

@@ -1,9 +1,10 @@
 //! Convolution of any kernel size, stride and padding, and with it the linear
 //! layer (1 x 1), in both families.
 
-mod check;
+pub(super) mod check;
 
 use super::activation::Activation;
+use super::texels::Texels;
 use super::{Call, Caps, Kernel, Needs, Reference, Variant};
 
 /// A tile variant: vector width of input and output, lanes in x and y, vectors of
@@ -59,6 +60,10 @@ macro_rules! stream {
     };
     ($name:literal, in $i:literal, out $o:literal, ob $ob:literal, pb $pb:literal, s $s:literal,
      image $image:literal, silu $act:literal) => {
+        stream!($name, in $i, out $o, ob $ob, pb $pb, s $s, image $image, silu $act, staged 0)
+    };
+    ($name:literal, in $i:literal, out $o:literal, ob $ob:literal, pb $pb:literal, s $s:literal,
+     image $image:literal, silu $act:literal, staged $staged:literal) => {
         Variant {
             name: $name,
             defines: &[
@@ -76,6 +81,7 @@ macro_rules! stream {
                 ("QUADS", $s * $ob / 4),
                 ("IMAGE", $image),
                 ("SILU", $act),
+                ("STAGED", $staged),
             ],
             needs: Needs { subgroup: Some($s), int64: $i == 8 || $o == 8 },
         }
@@ -88,6 +94,9 @@ pub static STREAM: Kernel = Kernel {
     check: check::stream,
     source: include_str!("../../shaders/conv_stream.wgsl"),
     variants: &[
+        stream!("s8_staged_o8_32", in 1, out 8, ob 4, pb 4, s 8, image 1, silu 0, staged 1),
+        stream!("s8_staged_o8_16", in 1, out 8, ob 2, pb 4, s 8, image 1, silu 0, staged 1),
+        stream!("s8_staged_o1_8", in 1, out 1, ob 1, pb 4, s 8, image 1, silu 0, staged 1),
         stream!("s8_i8_o8_32_image", in 8, out 8, ob 4, pb 4, s 8, image 1, silu 0),
         stream!("s8_i8_o8_16_image", in 8, out 8, ob 2, pb 2, s 8, image 1, silu 0),
         stream!("s8_i8_o1_8_image", in 8, out 1, ob 1, pb 4, s 8, image 1, silu 0),
@@ -178,6 +187,8 @@ pub struct ConvBuffers<B> {
     pub temb: Option<B>,
     /// `[n, oh, ow, co]`, added.
     pub res: Option<B>,
+    /// An image of [`Conv::staging`]'s size, where it wants one.
+    pub staged: Option<B>,
     /// Any readable buffer, bound where `temb` or `res` is absent.
     pub dummy: B,
     /// `[n, oh, ow, co]`.
@@ -196,7 +207,8 @@ impl Conv {
             if let Some(v) = self.choose3(caps) {
                 return (&STREAM3, v);
             }
-            let fits = |v: &Variant| self.takes(&STREAM, v);
+            let stage = u32::from(self.stage(caps));
+            let fits = |v: &Variant| self.takes(&STREAM, v) && v.get("STAGED") == stage;
             // The most output channels at once that waste no lanes, and the large
             // tile only where an image fills it: loads are what costs.
             let channels = match self.co {
@@ -206,7 +218,8 @@ impl Conv {
             };
             let image = |v: &Variant| (v.get("IMAGE") == 1) == caps.images;
             let best = |v: &Variant| fits(v) && (v.get("OB") * v.get("S")) as usize == channels;
-            let small = |v: &Variant| fits(v) && v.get("OB") * v.get("S") <= 16 && v.get("IMAGE") == 0;
+            let small =
+                |v: &Variant| self.takes(&STREAM, v) && v.get("OB") * v.get("S") <= 16 && v.get("IMAGE") == 0;
             let pick = STREAM.sound(caps, |v| best(v) && image(v));
             let pick = pick.or_else(|| STREAM.sound(caps, |v| small(v) && best(v)));
             if let Some(v) = pick.or_else(|| STREAM.sound(caps, small)) {
@@ -228,6 +241,19 @@ impl Conv {
         let v = TILE.sound(caps, fits).or_else(|| TILE.sound(caps, |v| self.takes(&TILE, v)));
         let v = v.or_else(|| TILE.pick(caps, fits)).unwrap_or(&TILE.variants[4]);
         (&TILE, v)
+    }
+
+    /// Whether the input is better brought into an image first: each number is loaded several
+    /// times, or by itself.
+    fn stage(&self, caps: &Caps) -> bool {
+        let each = (self.kh * self.kw).div_ceil(self.stride.max(1).pow(2)) * self.co.div_ceil(32);
+        let many = each > 1 || !self.ci.is_multiple_of(8);
+        caps.images && !self.silu && self.oh * self.ow >= 16 && many
+    }
+
+    /// How the input is brought into an image, for a variant that wants it there.
+    pub fn staging(&self, v: &Variant) -> Option<Texels> {
+        (v.get("STAGED") == 1).then_some(Texels { pixels: self.n * self.h * self.w, c: self.ci })
     }
 
     /// The variant of [`STREAM3`], where it is one's case.
@@ -400,15 +426,26 @@ impl Conv {
         out
     }
 
-    /// The dispatch of a variant.
-    pub fn call<B>(
+    /// The dispatches of a variant: one, or two where [`Conv::staging`] comes first.
+    pub fn calls<B: Clone>(
+        &self,
+        caps: &Caps,
+        choice: (&'static Kernel, &'static Variant),
+        b: ConvBuffers<B>,
+    ) -> Vec<Call<B>> {
+        let (Some(texels), Some(staged)) = (self.staging(choice.1), b.staged.clone()) else {
+            return vec![self.call(choice, b)];
+        };
+        let mut calls = texels.calls(caps, b.x.clone(), staged.clone());
+        calls.push(self.call(choice, ConvBuffers { x: staged, ..b }));
+        calls
+    }
+
+    fn call<B: Clone>(
         &self,
         (kernel, variant): (&'static Kernel, &'static Variant),
         b: ConvBuffers<B>,
-    ) -> Call<B>
-    where
-        B: Clone,
-    {
+    ) -> Call<B> {
         let (tile_co, tile_px) = Self::tile(kernel, variant);
         let pixels = self.n * self.oh * self.ow;
         let three = kernel.name == STREAM3.name;

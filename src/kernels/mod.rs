@@ -45,6 +45,7 @@ pub mod scalar;
 pub mod select;
 mod set_hash;
 pub mod template;
+pub mod texels;
 pub mod winograd;
 
 pub use choices::Choices;
@@ -296,6 +297,7 @@ pub static ALL: &[&Kernel] = &[
     &resample::KERNEL,
     &scalar::KERNEL,
     &select::KERNEL,
+    &texels::KERNEL,
     &winograd::INPUT,
     &winograd::OUTPUT,
     &winograd::PRODUCT,

@@ -5,14 +5,18 @@
 
 use super::activation::Activation;
 use super::check::{bits, compare, data, Case, TOLERANCE};
-use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant, WIDTHS};
+use super::{div_up, Call, Caps, Kernel, Needs, Reference, Variant};
 
 /// `norm_stats.wgsl`.
 pub static STATS: Kernel = Kernel {
     name: "norm_stats",
     check,
     source: include_str!("../../shaders/norm_stats.wgsl"),
-    variants: WIDTHS,
+    variants: &[
+        variant("vec4", &[("VEC4", 1)]),
+        variant("scalar", &[("VEC4", 0)]),
+        pairs("pairs", &[("VEC4", 1), ("PAIRS", 1)]),
+    ],
 };
 
 /// `norm_finish.wgsl`.
@@ -52,11 +56,30 @@ pub static APPLY: Kernel = Kernel {
         variant("scalar_tanh", &[("VEC4", 0), ("TANH", 1)]),
         variant("scalar_elu", &[("VEC4", 0), ("ELU", 1)]),
         variant("scalar_leaky", &[("VEC4", 0), ("LEAKY", 1)]),
+        pairs("pairs_identity", &[("VEC4", 1), ("PAIRS", 1), ("IDENTITY", 1)]),
+        pairs("pairs_silu", &[("VEC4", 1), ("PAIRS", 1), ("SILU", 1)]),
     ],
 };
 
 const fn variant(name: &'static str, defines: &'static [(&'static str, u32)]) -> Variant {
     Variant { name, defines, needs: Needs::NONE }
+}
+
+/// Buffers as pairs of 64-bit integers.
+const fn pairs(name: &'static str, defines: &'static [(&'static str, u32)]) -> Variant {
+    Variant { name, defines, needs: Needs { subgroup: None, int64: true } }
+}
+
+/// The variant that `want` accepts: of 64-bit integers on a processor that acts as a GPU, where there is one.
+fn pick(
+    kernel: &'static Kernel,
+    caps: &Caps,
+    vec4: u32,
+    want: impl Fn(&Variant) -> bool,
+) -> Option<&'static Variant> {
+    let fits = |v: &Variant| v.get("VEC4") == vec4 && want(v);
+    let pairs = kernel.sound(caps, |v| caps.stream && v.get("PAIRS") == 1 && fits(v));
+    pairs.or_else(|| kernel.pick(caps, |v| v.get("PAIRS") == 0 && fits(v)))
 }
 
 /// Group norm of `[n, pixels, c]`, affine, perhaps with an embedding's scale and
@@ -142,7 +165,7 @@ impl GroupNorm {
                 ("all", (self.c / width).into()),
                 ("at", (at / width).into()),
             ];
-            let variant = STATS.pick(caps, |v| v.get("VEC4") == vec4);
+            let variant = pick(&STATS, caps, vec4, |_| true);
             let bindings = vec![("x", x.clone()), ("part", part.clone())];
             calls.extend(Call::new(&STATS, variant, bindings, params, div_up(total, 64)));
             at += c;
@@ -192,7 +215,7 @@ impl GroupNorm {
                 ("alpha", self.activation.alpha().into()),
             ];
             let define = self.activation.define();
-            let variant = APPLY.pick(caps, |v| v.get("VEC4") == vec4 && v.get(define) == 1);
+            let variant = pick(&APPLY, caps, vec4, |v| v.get(define) == 1);
             let bindings = vec![("x", x.clone()), ("coef", coef.clone()), ("dst", dst.clone())];
             calls.extend(Call::new(&APPLY, variant, bindings, params, div_up(total, 64)));
             at += c;

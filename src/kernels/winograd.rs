@@ -279,8 +279,8 @@ fn check(case: &mut Case<'_>) -> Result<(), String> {
         vec![0; scratch[1]],
     ];
     let (emb, skip) = (temb.then_some(&emb[..]), res.then_some(&skip[..]));
-    let buffers =
-        ConvBuffers { x: 0, weight: 1, bias: 2, temb: emb.map(|_| 3), res: skip.map(|_| 4), y: 5, dummy: 6 };
+    let (temb, res) = (emb.map(|_| 3), skip.map(|_| 4));
+    let buffers = ConvBuffers { x: 0, weight: 1, bias: 2, temb, res, y: 5, staged: None, dummy: 6 };
     case.run(&way.calls(buffers, [7, 8]), &mut arrays)?;
     // A pixel meets numbers that only its neighbours sum: what is lost of them is its loss too.
     let mut want = conv.reference(&x, &weight, Some(&bias), emb, skip);

@@ -19,10 +19,12 @@ fn wide_heads_and_large_scores() {
             q: place,
             k: place,
             v: place,
+            images: false,
         };
         let x = [19, 35, 35].map(|t| data(t as u64 + d as u64, t * d));
         let q: Vec<f32> = x[0].iter().map(|v| v * size).collect();
         for caps in [Caps::CORE, rig().caps] {
+            let op = Attention { images: op.wants_images(&caps), ..op };
             let mut arrays = vec![bits(&q), bits(&x[1]), bits(&x[2]), vec![0; 19 * d]];
             rig().run(&op.calls(&caps, 0, 1, 2, 3), &mut arrays).unwrap();
             compare(&arrays[3], &op.reference(&q, &x[1], &x[2]), TOLERANCE).unwrap();

@@ -38,7 +38,18 @@ fn images_do_not_depend_on_their_batch() {
     for (tokens, heads, d) in [(50, 2, 8), (33, 1, 40), (20, 1, 70)] {
         same("attention", tokens * 3 * heads * d, |caps, n, x| {
             let [q, k, v] = [0, 1, 2].map(|i| Place::fused(i, heads, d));
-            let op = Attention { n, tokens_q: tokens, tokens_k: tokens, heads, d, scale: 0.2, q, k, v };
+            let op = Attention {
+                n,
+                tokens_q: tokens,
+                tokens_k: tokens,
+                heads,
+                d,
+                scale: 0.2,
+                q,
+                k,
+                v,
+                images: false,
+            };
             let mut arrays = vec![x, vec![0; n * tokens * heads * d]];
             rig().run(&op.calls(caps, 0, 0, 0, 1), &mut arrays).unwrap();
             arrays.pop().unwrap()

@@ -2,9 +2,10 @@
 
 use super::tangent::AttentionTangent;
 use super::{arity, Op};
-use crate::graph::plan::Lower;
+use crate::graph::plan::{Buf, Lower};
 use crate::graph::{Graph, GraphError, Tensor};
 use crate::kernels::attention::{self as kernel, Place};
+use crate::kernels::texels::Texels;
 use crate::shape::Shape;
 
 /// `softmax(scale * q k^T) v` for each head. Inputs q, k, v; or one tensor that holds
@@ -90,8 +91,30 @@ impl Op for Attention {
             q,
             k,
             v,
+            images: false,
         };
-        let [q, k, v] = inputs.map(|i| cx.input(i));
+        let mut from = inputs.map(|i| cx.input(i));
+        let images = call.wants_images(cx.caps());
+        if images {
+            let mut staged: Vec<(Buf, Buf)> = Vec::new();
+            for (i, from) in inputs.into_iter().zip(&mut from) {
+                let known = staged.iter().find(|s| s.0 == *from).map(|s| s.1);
+                let image = match known {
+                    Some(image) => image,
+                    None => {
+                        let shape = cx.shape(i);
+                        let texels = Texels { pixels: cx.n() * shape.pixels(), c: shape.c };
+                        let image = cx.scratch_image(texels.len())?;
+                        cx.calls(texels.calls(cx.caps(), *from, image));
+                        staged.push((*from, image));
+                        image
+                    }
+                };
+                *from = image;
+            }
+        }
+        let [q, k, v] = from;
+        let call = kernel::Attention { images, ..call };
         cx.calls(call.calls(cx.caps(), q, k, v, cx.output()));
         Ok(())
     }

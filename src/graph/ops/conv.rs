@@ -94,6 +94,7 @@ impl Conv2d {
             bias,
             temb: self.temb.map(|_| cx.input(1)),
             res: self.residual.then(|| cx.input(1 + usize::from(self.temb.is_some()))),
+            staged: None,
             dummy: cx.constant("dummy", || vec![0.0; 8])?,
             y: cx.output(),
         })
@@ -230,8 +231,10 @@ impl Op for Conv2d {
                 cx.constant(&format!("zeros.{}", zeros.len()), move || zeros)?
             }
         };
-        let buffers = self.buffers(cx, weight, bias)?;
-        cx.call(conv.call((kernel, variant), buffers));
+        let staged = conv.staging(variant).map(|t| cx.scratch_image(t.len())).transpose()?;
+        let buffers = ConvBuffers { staged, ..self.buffers(cx, weight, bias)? };
+        let calls = conv.calls(cx.caps(), (kernel, variant), buffers);
+        cx.calls(calls);
         Ok(())
     }
 }

@@ -16,6 +16,11 @@ pub(super) fn stream3(case: &mut Case<'_>) -> Result<(), String> {
     check(&STREAM3, case)
 }
 
+/// Variants whose input is brought into an image first.
+pub(in crate::kernels) fn staged(case: &mut Case<'_>) -> Result<(), String> {
+    of(&STREAM, case, |v| v.get("STAGED") == 1)
+}
+
 fn shape(case: &mut Case<'_>) -> Conv {
     let (n, h, w) = (case.of(1..4), case.of(4..9), case.of(4..9));
     let (ci, co) = (case.of(1..20), case.of(1..36));
@@ -68,8 +73,13 @@ impl Conv {
 
 /// One variant, whichever the capabilities would choose.
 fn check(kernel: &'static Kernel, case: &mut Case<'_>) -> Result<(), String> {
+    of(kernel, case, |_| true)
+}
+
+fn of(kernel: &'static Kernel, case: &mut Case<'_>, want: fn(&Variant) -> bool) -> Result<(), String> {
     let here = case.here();
-    let met: Vec<&'static Variant> = kernel.variants.iter().filter(|v| here.meets(v.needs)).collect();
+    let met: Vec<&'static Variant> =
+        kernel.variants.iter().filter(|v| here.meets(v.needs) && want(v)).collect();
     if met.is_empty() {
         return Ok(());
     }
@@ -90,11 +100,12 @@ fn check(kernel: &'static Kernel, case: &mut Case<'_>) -> Result<(), String> {
         bits(&skip),
         vec![0; pixels],
         vec![0; 8],
+        vec![0; conv.staging(v).map_or(8, |t| t.len())],
     ];
     let (emb, skip) = (temb.then_some(&emb[..]), res.then_some(&skip[..]));
-    let buffers =
-        ConvBuffers { x: 0, weight: 1, bias: 2, temb: emb.map(|_| 3), res: skip.map(|_| 4), y: 5, dummy: 6 };
-    case.run(&[conv.call((kernel, v), buffers)], &mut arrays)?;
+    let (temb, res) = (emb.map(|_| 3), skip.map(|_| 4));
+    let buffers = ConvBuffers { x: 0, weight: 1, bias: 2, temb, res, y: 5, staged: Some(7), dummy: 6 };
+    case.run(&conv.calls(&here, (kernel, v), buffers), &mut arrays)?;
     let want = conv.reference(&x, &weight, Some(&bias), emb, skip);
     compare(&arrays[5], &want, TOLERANCE)
 }
