@@ -4,13 +4,12 @@ use crate::draw::plot::{Plot, Series, Style};
 use crate::draw::points::{cloud, DATA};
 use crate::draw::sheet::{Cell, Sheet};
 use crate::output::png::{self, MOST_ZOOM};
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::text::seconds;
 use crate::Failure;
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 use std::time::Duration;
 use undiffuse::diffusion::program::Instruction;
 use undiffuse::diffusion::{Sampler, Schedule, Spread};
@@ -106,9 +105,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.out.extension().is_none_or(|e| !e.eq_ignore_ascii_case("png")) {
         return Err(format!("--out {}: the sheet is a .png file", args.out.display()).into());
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
+    let stop = progress::interrupt()?;
     let gpu = crate::device::open(&Options { adapter: args.adapter.clone(), ..Options::default() })?;
     let model = Model::find(&args.model)?;
     let model = if args.clamp { model } else { model.unclamped() };

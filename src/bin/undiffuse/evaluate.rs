@@ -5,15 +5,14 @@ pub mod speech;
 
 use crate::draw_args::DrawArgs;
 use crate::output::file;
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::sets::{self, Given, Set};
 use crate::shard::ShardArgs;
 use crate::work::{Took, Work};
 use crate::Failure;
 use serde_json::{json, Value};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use undiffuse::diffusion::Sampler;
 use undiffuse::gpu::Gpu;
 use undiffuse::metrics::{Estimate, KernelOptions};
@@ -163,9 +162,7 @@ struct LikelihoodFound {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
+    let stop = progress::interrupt()?;
     // What a user named wrongly is told before anything is drawn.
     let reference = args.reference.as_deref().map(sets::read).transpose()?;
     match &args.pictures {

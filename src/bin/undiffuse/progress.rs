@@ -56,7 +56,7 @@ impl Progress {
 }
 
 /// What Ctrl-C sets, of all jobs of the process.
-fn interrupt() -> Result<Arc<AtomicBool>, Failure> {
+pub fn interrupt() -> Result<Arc<AtomicBool>, Failure> {
     static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
     if let Some(stop) = STOP.get() {
         return Ok(stop.clone());

@@ -3,7 +3,7 @@
 
 use crate::output::png::{self, Record, Text};
 use crate::output::{file, OutputError};
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::text::{bytes, count, seconds};
 use crate::work::Work;
 use crate::Failure;
@@ -11,7 +11,6 @@ use serde_json::json;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 use std::time::Duration;
 use undiffuse::gpu::Options;
 use undiffuse::pipeline::{Effort, Job, Model, Pipeline, Recipe, Sample};
@@ -64,9 +63,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
+    let stop = progress::interrupt()?;
     let recipe = Recipe::find(&args.recipe)?;
     let model = match &args.weights {
         Some(path) => recipe.open(path)?,

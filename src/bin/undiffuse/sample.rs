@@ -6,13 +6,12 @@ use crate::output::animation::Animation;
 use crate::output::png::{Text, MOST_ZOOM};
 use crate::output::{Kind, Output, Writer};
 use crate::points;
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::shard::ShardArgs;
 use crate::text;
 use crate::Failure;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 use std::time::Duration;
 use undiffuse::gpu::Options;
 use undiffuse::pipeline::{Job, Model, Outputs, Pipeline, PipelineError, Provenance, Sample};
@@ -64,9 +63,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
+    let stop = progress::interrupt()?;
     let mut like = args.like.as_deref().map(Like::open).transpose()?;
     let (mut options, zoom) = settle(args, like.as_mut())?;
     if let Some(shard) = args.shard.read()? {

@@ -11,13 +11,12 @@ use crate::reproduce::long;
 use crate::sets::{self, Set};
 use crate::text::{table, Side};
 use crate::work::Work;
-use crate::Failure;
+use crate::{progress, Failure};
 use image::RgbImage;
 use serde::Serialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use undiffuse::diffusion::Sampler;
 use undiffuse::gpu::Gpu;
 use undiffuse::pipeline::{Class, Evaluation, Model, Outputs, Pipeline, Sample};
@@ -125,9 +124,7 @@ pub struct Left {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
+    let stop = progress::interrupt()?;
     let kinds = ["html", "htm"];
     if args.out.extension().is_none_or(|e| !kinds.iter().any(|k| e.eq_ignore_ascii_case(k))) {
         return Err(format!("--out {}: the report is an .html file", args.out.display()).into());

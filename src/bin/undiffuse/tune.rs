@@ -1,9 +1,8 @@
 //! `undiffuse tune`: measure which kernels are fastest here, and remember it.
 
 use crate::text::{seconds, table, Side};
-use crate::Failure;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use crate::{progress, Failure};
+use std::sync::atomic::Ordering;
 use undiffuse::engine::tune::{tune, Tuned};
 use undiffuse::gpu::{cache_folder, Options, Tuning};
 use undiffuse::pipeline::Model;
@@ -31,9 +30,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let Some(folder) = cache_folder() else {
         return Err("no cache folder is known: set UNDIFFUSE_CACHE to a folder".into());
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
+    let stop = progress::interrupt()?;
     let model = Model::find(&args.model)?;
     let options =
         Options { adapter: args.adapter.clone(), backend: args.backend.clone(), ..Options::default() };
