@@ -14,8 +14,10 @@ use npyz::NpyFile;
 use serde_json::{json, Value};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use undiffuse::diffusion::sampler::{flow::Flow, Sampler};
 use undiffuse::graph::Graph;
 use undiffuse::models::features;
+use undiffuse::pipeline::{Model as UndiffuseModel, Sample};
 use undiffuse::weights::{Deterministic, Json, Recorder, Weights};
 
 /// A small classifier of 8 x 8 pictures.
@@ -294,6 +296,16 @@ fn what_cannot_be_compared_is_refused() {
     )
     .unwrap();
     evaluate(&seen, &images, arg(&other)).refused(&["features of c", "asked for are those of other"]);
+}
+
+/// What has no likelihood says so before anything runs.
+#[test]
+fn systems_say_that_they_have_no_likelihood() {
+    let model =
+        UndiffuseModel::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/fashion-cld")).unwrap();
+    let options = Sample { sampler: Sampler::Rk45, ..Sample::default() };
+    let error = model.flow_program(Flow::Likelihood, &options).unwrap_err().to_string();
+    assert!(error.contains("velocity") && error.contains("not computed"), "{error}");
 }
 
 /// Two models and two samplers in one report, twice; the page is whole and alone.

@@ -322,6 +322,14 @@ impl Model {
     /// # Errors
     /// Options that do not fit the model or each other.
     pub fn flow_program(&self, flow: Flow, options: &Sample) -> Result<Program, PipelineError> {
+        if flow == Flow::Likelihood && self.scheduler.system.is_some() {
+            let what = format!(
+                "{} draws more than the picture alone (a velocity, latents, noise beside it): the density of a \
+                 picture under it is no integral along one flow, and is not computed",
+                self.about.architecture
+            );
+            return Err(PipelineError::Option { option: "model", what });
+        }
         let rk4 = options.sampler == Sampler::Rk4;
         self.program_by(options, |context| flow.program(context, rk4.then(|| self.steps(options))))
     }

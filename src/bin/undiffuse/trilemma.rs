@@ -12,7 +12,7 @@ use crate::sets::{self, Set};
 use crate::text::{table, Side};
 use crate::work::Work;
 use crate::{progress, Failure};
-use image::RgbImage;
+use image::{codecs::png, RgbImage};
 use serde::Serialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -287,9 +287,12 @@ fn sheet(set: &Set) -> Result<Vec<u8>, Failure> {
         };
         RgbImage::from_raw(w, h, rgb)
     });
-    let mut png = std::io::Cursor::new(Vec::new());
-    grid::grid(&images.collect::<Vec<_>>(), 1)?.write_to(&mut png, image::ImageFormat::Png)?;
-    Ok(png.into_inner())
+    let sheet = image::DynamicImage::ImageRgb8(grid::grid(&images.collect::<Vec<_>>(), 1)?);
+    let sheet = if set.shape.c == 1 { image::DynamicImage::ImageLuma8(sheet.to_luma8()) } else { sheet };
+    let mut png = Vec::new();
+    let (small, fit) = (png::CompressionType::Best, png::FilterType::Adaptive);
+    sheet.write_with_encoder(png::PngEncoder::new_with_quality(&mut png, small, fit))?;
+    Ok(png)
 }
 
 /// Says what each point takes.
