@@ -202,12 +202,18 @@ fn every_dispatch_computes() {
 #[test]
 fn the_largest_live_set_is_what_the_report_says() {
     let graph = passes::run(&network("ddpm_cifar10").without_taps());
-    let plan = plan(&graph, described("lavapipe"), 16).unwrap();
-    let (live, arenas) = (live_set_bytes(&plan), plan.arena_bytes());
-    let ratio = arenas as f64 / live as f64;
-    println!("ddpm_cifar10, 16 images: {arenas} bytes for a live set of {live}: {ratio:.3}");
-    assert!(live > 16 * 32 * 32 * 128 * 4 * 2, "{live}");
-    assert!((1.0..1.05).contains(&ratio), "{arenas} bytes for a live set of {live}: {ratio:.2}");
+    // Images and buffers cannot lie in one another's place.
+    for (adapter, bound) in [("core-webgpu", 1.05), ("lavapipe", 1.5)] {
+        let plan = plan(&graph, described(adapter), 16).unwrap();
+        let (live, arenas) = (live_set_bytes(&plan), plan.arena_bytes());
+        let ratio = arenas as f64 / live as f64;
+        println!("ddpm_cifar10, 16 images: {arenas} bytes for a live set of {live}: {ratio:.3}");
+        assert!(live > 16 * 32 * 32 * 128 * 4 * 2, "{live}");
+        assert!(
+            (1.0..bound).contains(&ratio),
+            "{adapter}: {arenas} bytes for a live set of {live}: {ratio:.2}"
+        );
+    }
 }
 
 /// Runs `graph` fused and unfused; returns the names of the fused ops.
