@@ -65,6 +65,10 @@ pub static OUTPUT: Kernel = Kernel {
     variants: &[transform!("4x4", 4, subgroup None), transform!("2x2", 2, subgroup None)],
 };
 
+/// Input times output channels above which weights are not transformed for large tiles: the
+/// networks that have such layers have hundreds of millions of weights.
+const LARGEST: usize = 512 * 256;
+
 /// How a convolution is computed by Winograd.
 #[derive(Clone, Copy, Debug)]
 pub struct Winograd {
@@ -81,8 +85,10 @@ impl Winograd {
         if !(caps.stream && caps.images) || conv.oh * conv.ow < 16 || conv.ci < 32 || conv.co < 32 {
             return None;
         }
-        // A larger tile needs 2.25 times the transformed weights, and few tiles fill no lanes.
-        Self::of(conv, caps, if conv.oh * conv.ow > 64 { 4 } else { 2 })
+        // A larger tile needs four times the weights' memory, a small one 1.8 times; and few
+        // tiles fill no lanes.
+        let large = conv.oh * conv.ow > 64 && conv.ci * conv.co <= LARGEST;
+        Self::of(conv, caps, if large { 4 } else { 2 })
     }
 
     /// With tiles of `m x m` pixels, for a shape that it is right for.
