@@ -57,6 +57,8 @@ fn inspect_is_a_page_that_says_what_an_engineer_asks() {
     let ops = all.lines().filter(|l| l.contains("group_norm 16 groups")).count();
     assert_eq!(ops, 30, "{all}");
     assert!(all.lines().filter(|l| l.contains(" took ")).count() == 93, "{all}");
+    let recipe = good(&["inspect", "--recipe", "ddgan/cifar10", "--for", "navi21"]).stdout;
+    assert!(recipe.contains("ddgan/cifar10") && recipe.contains("48.4 M"), "{recipe}");
     let core = good(&["inspect", "models/emoji32", "--for", "core-webgpu"]).stdout;
     assert!(core.contains("not predicted"), "{core}");
     let lavapipe = good(&["inspect", "models/emoji32", "--for", "lavapipe"]).stdout;

@@ -89,6 +89,24 @@ fn compare_draws_a_sheet_and_distances() {
     assert!(sheet.width() > 100 && sheet.height() > 100);
 }
 
+/// A system's own samplers, against its own flow.
+#[test]
+fn compare_knows_the_systems() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("compare.png");
+    let args =
+        ["compare", "--model", "models/fashion-cld", "--steps", "3", "--count", "1", "--converged", "6"];
+    let ran = good(&[&args[..], &["--json", "--out", arg(&out)]].concat());
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let points = json["points"].as_array().unwrap();
+    let names: Vec<&str> = points.iter().filter_map(|p| p["sampler"].as_str()).collect();
+    assert!(names.contains(&"sscs") && names.contains(&"cld_ode"), "{names:?}");
+    let flow = points.iter().find(|p| p["sampler"] == "cld_ode").unwrap();
+    assert!(flow["distance"].as_f64().is_some_and(|d| d > 0.0), "{flow}");
+    run(&["compare", "--recipe", "ddgan/cifar10", "--weights", "gone.pth", "--out", arg(&out)])
+        .refused(&["gone.pth"]);
+}
+
 #[test]
 fn compare_leaves_out_what_cannot_be_and_says_so() {
     let dir = tempfile::tempdir().unwrap();

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use undiffuse::diffusion::program::Instruction;
-use undiffuse::diffusion::{Sampler, Schedule, Spread};
+use undiffuse::diffusion::{Sampler, Schedule, Spread, System};
 use undiffuse::gpu::Options;
-use undiffuse::pipeline::{Class, Model, Outputs, Pipeline, PipelineError, Sample};
+use undiffuse::pipeline::{Class, Model, Outputs, Pipeline, PipelineError, Recipe, Sample};
 
 /// Solvers whose state is `x0 + sigma eps` lose the image's digits where sigma is thousands.
 const MOST_SIGMA: f64 = 200.0;
@@ -27,13 +27,15 @@ pub struct Args {
     /// The model, named as for `sample`
     #[arg(long, default_value = "emoji32", value_name = "NAME|FOLDER|OWNER/NAME")]
     model: String,
-    /// The samplers, a row each
-    #[arg(
-        long,
-        value_name = "NAME,NAME,...",
-        value_delimiter = ',',
-        default_value = "ddim,euler,heun,dpm2,lms,pndm,dpmpp_2m,dpmpp_2s,dpmpp_3m,unipc,deis"
-    )]
+    /// A published checkpoint's recipe (see `undiffuse recipes`), for the file of --weights
+    #[arg(long, value_name = "NAME", requires = "weights", conflicts_with = "model")]
+    recipe: Option<String>,
+    /// The checkpoint of --recipe: what PyTorch saved, or safetensors. Nothing in it is run
+    #[arg(long, value_name = "FILE", requires = "recipe")]
+    weights: Option<PathBuf>,
+    /// The samplers, a row each [default: ddim, euler, heun, dpm2, lms, pndm, dpmpp_2m, dpmpp_2s, dpmpp_3m,
+    /// unipc, deis; of CLD-SGM, LSGM and DDGAN their own]
+    #[arg(long, value_name = "NAME,NAME,...", value_delimiter = ',')]
     samplers: Vec<Sampler>,
     /// The numbers of steps, a column each
     #[arg(long, value_name = "N,N,...", value_delimiter = ',', default_value = "5,10,20,40")]
@@ -49,7 +51,7 @@ pub struct Args {
     #[arg(long, default_value_t = 4, value_name = "N")]
     count: usize,
     /// Steps of DPM-Solver++ 2M (of Runge-Kutta 4 for models without betas) for the converged solution
-    /// of the probability-flow ODE; 0 leaves distances out
+    /// of the probability-flow ODE; 0 leaves distances out (DDGAN has no such ODE)
     #[arg(long, default_value_t = 400, value_name = "N")]
     converged: usize,
     /// Clamp the predicted image as the model's file says. Without, all samplers solve the equation that
@@ -107,11 +109,19 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let stop = progress::interrupt()?;
     let gpu = crate::device::open(&Options { adapter: args.adapter.clone(), ..Options::default() })?;
-    let model = Model::find(&args.model)?;
+    let model = match (&args.recipe, &args.weights) {
+        (Some(recipe), Some(weights)) => Recipe::find(recipe)?.open(weights)?,
+        _ => Model::find(&args.model)?,
+    };
+    let samplers = match &args.samplers[..] {
+        [] => default_samplers(&model),
+        given => given.to_vec(),
+    };
     let model = if args.clamp { model } else { model.unclamped() };
     let pipeline = Pipeline::new(&gpu, model, |_, _| {})?;
     say!("{} on {}", pipeline.name(), gpu.info().name);
-    let total = args.samplers.len() * args.steps.len() + usize::from(args.converged > 0);
+    let solver = solver(pipeline.model()).filter(|_| args.converged > 0);
+    let total = samplers.len() * args.steps.len() + usize::from(solver.is_some());
     let mut progress = Progress::new();
     let mut done = 0;
     let mut draw = |options: Sample, what: &str| -> Result<Drawn, Failure> {
@@ -134,16 +144,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     let ladder = Ladder::new(pipeline.model(), args)?;
     let with = |sampler: Sampler, steps| ladder.set(sampler, steps, base.clone());
-    // A model without a chain of betas is solved in its own time.
-    let config = pipeline.model().scheduler();
-    let chain = (config.continuous.is_none() || config.trained_betas.is_some()) && !config.edm;
-    let solver = if chain { Sampler::Dpmpp2m } else { Sampler::Rk4 };
-    let converged = match args.converged {
-        0 => None,
-        steps => Some(draw(with(solver, steps), "the converged solution")?),
-    };
+    let converged =
+        solver.map(|solver| draw(with(solver, args.converged), "the converged solution")).transpose()?;
     let mut points = Vec::new();
-    for &sampler in &args.samplers {
+    for &sampler in &samplers {
         for &steps in &args.steps {
             let what = format!("{} {steps}", sampler.name());
             match draw(with(sampler, steps), &what) {
@@ -169,13 +173,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let about = format!("{}, guidance {}, seed {}", pipeline.name(), args.guidance_scale, args.seed);
     png::write_plain(
         &args.out,
-        &sheet(args, &points).draw(if pipeline.model().is_points() { 1 } else { args.zoom })?,
+        &sheet(args, &samplers, &points).draw(if pipeline.model().is_points() { 1 } else { args.zoom })?,
         &format!("samplers compared: {about}"),
     )?;
     if converged.is_some() {
         let stem = args.out.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        files
-            .extend(plot(args, &points, &about).write(&args.out.with_file_name(format!("{stem}-distance")))?);
+        files.extend(
+            plot(&samplers, &points, &about).write(&args.out.with_file_name(format!("{stem}-distance")))?,
+        );
     }
     table(&points);
     say!("wrote {}", files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", "));
@@ -186,7 +191,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         };
         let converged = converged
             .as_ref()
-            .map(|c| json!({ "sampler": solver.name(), "steps": args.converged, "nfe": c.nfe }));
+            .map(|c| json!({ "sampler": solver.map(Sampler::name), "steps": args.converged, "nfe": c.nfe }));
         let object = json!({
             "model": pipeline.name(), "adapter": gpu.info().name, "count": args.count, "seed": args.seed,
             "guidance_scale": args.guidance_scale, "grid": args.grid.map(Spread::name), "from": ladder.from(), "converged": converged,
@@ -196,6 +201,30 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         say!(stdout, "{object}");
     }
     Ok(())
+}
+
+/// What is compared where nothing is named: of a system its own samplers of so many steps.
+fn default_samplers(model: &Model) -> Vec<Sampler> {
+    use Sampler::*;
+    match &model.scheduler().system {
+        Some(system) => Sampler::of_system(system).iter().copied().filter(|s| !s.is_adaptive()).collect(),
+        None => vec![Ddim, Euler, Heun, Dpm2, Lms, Pndm, Dpmpp2m, Dpmpp2s, Dpmpp3m, UniPc, Deis],
+    }
+}
+
+/// What solves the probability flow, where there is one.
+fn solver(model: &Model) -> Option<Sampler> {
+    let config = model.scheduler();
+    match &config.system {
+        Some(System::Cld(_)) => Some(Sampler::CldOde),
+        Some(System::Lsgm(_)) => Some(Sampler::LsgmOde),
+        Some(System::Ddgan(_)) => None,
+        // A model without a chain of betas is solved in its own time.
+        None if (config.continuous.is_none() || config.trained_betas.is_some()) && !config.edm => {
+            Some(Sampler::Dpmpp2m)
+        }
+        None => Some(Sampler::Rk4),
+    }
 }
 
 /// The levels that samplers visit.
@@ -280,7 +309,7 @@ fn rms(a: &[f32], b: &[f32]) -> f64 {
     (a.iter().zip(b).map(square).sum::<f64>() / a.len().max(1) as f64).sqrt()
 }
 
-fn sheet(args: &Args, points: &[Point]) -> Sheet {
+fn sheet(args: &Args, samplers: &[Sampler], points: &[Point]) -> Sheet {
     let cell = |sampler: Sampler, steps: usize| {
         let p = points.iter().find(|p| p.sampler == sampler && p.steps == steps)?;
         let mut lines = vec![format!("{} NFE", p.nfe), seconds(p.seconds)];
@@ -289,13 +318,13 @@ fn sheet(args: &Args, points: &[Point]) -> Sheet {
     };
     Sheet {
         columns: args.steps.iter().map(|s| format!("{s} steps")).collect(),
-        rows: args.samplers.iter().map(|s| s.name().to_string()).collect(),
-        cells: args.samplers.iter().map(|s| args.steps.iter().map(|n| cell(*s, *n)).collect()).collect(),
+        rows: samplers.iter().map(|s| s.name().to_string()).collect(),
+        cells: samplers.iter().map(|s| args.steps.iter().map(|n| cell(*s, *n)).collect()).collect(),
     }
 }
 
-fn plot(args: &Args, points: &[Point], about: &str) -> Plot {
-    let series = args.samplers.iter().enumerate().map(|(color, s)| {
+fn plot(samplers: &[Sampler], points: &[Point], about: &str) -> Plot {
+    let series = samplers.iter().enumerate().map(|(color, s)| {
         let own = points.iter().filter(|p| p.sampler == *s);
         let points = own.filter_map(|p| Some((p.nfe as f64, p.distance?))).collect();
         Series { name: s.name().into(), points, style: Style::Curve, color }

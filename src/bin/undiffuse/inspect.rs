@@ -4,7 +4,7 @@ use crate::text::{bytes, count, percent, seconds, table, Side};
 use crate::Failure;
 use undiffuse::graph::report::{Bound, OpReport, Report};
 use undiffuse::pipeline::inspect::{Inspection, Machine};
-use undiffuse::pipeline::Model;
+use undiffuse::pipeline::{Model, Recipe};
 
 /// Ops that are shown where `--all` is not given.
 const DEAREST: usize = 10;
@@ -13,8 +13,11 @@ const DEAREST: usize = 10;
 pub struct Args {
     /// An embedded model, a model folder, `OWNER/NAME` as the Hugging Face cache has it, or `zoo/NAME`;
     /// with --tensors, a checkpoint (.pth, .pt, .safetensors)
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", required_unless_present = "recipe", default_value = "")]
     model: String,
+    /// The network of a published checkpoint (see `undiffuse recipes`), without its weights
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["model", "tensors"])]
+    recipe: Option<String>,
     /// What to plan for: navi21, apple7, core-webgpu, lavapipe, or an adapter of this machine by
     /// number or a part of its name [default: this machine's, else lavapipe]
     #[arg(long = "for", value_name = "ADAPTER")]
@@ -47,7 +50,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.tensors {
         return crate::tensors::run(std::path::Path::new(&args.model), args.ema, args.json);
     }
-    let model = Model::find(&args.model)?;
+    let model = match &args.recipe {
+        Some(name) => Recipe::find(name)?.synthetic()?,
+        None => Model::find(&args.model)?,
+    };
     if args.dot {
         say!(stdout, "{}", model.dot().trim_end());
         return Ok(());

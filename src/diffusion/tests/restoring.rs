@@ -208,7 +208,7 @@ fn repaint_is_the_papers() {
     let known = mask().operator().apply(&vec![1.0; SHAPE.len()]);
     let alpha = |level: i32| if level < 0 { 1.0 } else { schedule.alpha_bar()[200 * level as usize] };
     let mut want = Vec::new();
-    for i in 0..SHAPE.len() {
+    for (i, known) in known.iter().enumerate() {
         let (mut x, mut draws) = (draw(0, i), 0);
         let mut z = || {
             draws += 1;
@@ -230,7 +230,7 @@ fn repaint_is_the_papers() {
             let z = z();
             let unknown = mean + ((1.0 - b) / (1.0 - a) * beta).max(0.0).sqrt() * z;
             let y = b.sqrt() * f64::from(task.measured[i]) + (1.0 - b).sqrt() * z;
-            x = if known[i] > 0.0 { y } else { unknown };
+            x = if *known > 0.0 { y } else { unknown };
         }
         want.push(x);
     }

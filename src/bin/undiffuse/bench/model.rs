@@ -12,7 +12,7 @@ const CONFIG_LIMIT: u64 = 1 << 20;
 /// Opens the model; with its name for people and whether its weights are synthetic.
 pub fn open(c: &Common) -> Result<Model, Failure> {
     if let Some(name) = &c.recipe {
-        return recipe(name);
+        return Ok(Recipe::find(name)?.synthetic()?);
     }
     let name = c.model.as_deref().unwrap_or("emoji32");
     if !c.synthetic_weights {
@@ -31,12 +31,6 @@ pub fn open(c: &Common) -> Result<Model, Failure> {
         return Err(format!("{}: no config.json or unet/config.json in it", folder.display()).into());
     };
     Ok(Model::from_folder(name, &DiffusersFolder::synthetic(Json::read(config, CONFIG_LIMIT)?))?)
-}
-
-/// A published network without its checkpoint.
-pub fn recipe(name: &str) -> Result<Model, Failure> {
-    let recipe = Recipe::find(name)?;
-    Ok(Model::from_folder(&recipe.name, &DiffusersFolder::synthetic(recipe.json()))?)
 }
 
 /// The network, what it is called, and what tells it from others: equal digits, equal work.

@@ -8,6 +8,7 @@ use serde_json::{json, Value};
 use undiffuse::engine::{peak, profile, tune, Peak};
 use undiffuse::gpu::Gpu;
 use undiffuse::kernels::choices::full_name;
+use undiffuse::pipeline::Recipe;
 
 /// The networks whose shapes are measured where no model is named: ours, and the one that
 /// most papers began with.
@@ -43,7 +44,7 @@ impl Measured {
 pub fn run(c: &Common, gpu: &Gpu) -> Result<Found, Failure> {
     let mut models = vec![model::open(c)?];
     if c.model.is_none() && c.recipe.is_none() {
-        models.push(model::recipe(DEFAULT_RECIPE)?);
+        models.push(Recipe::find(DEFAULT_RECIPE)?.synthetic()?);
     }
     let peak = peak(gpu)?;
     let mut all: Vec<Measured> = Vec::new();
