@@ -110,7 +110,7 @@ fn every_sampler_ends_on_the_roll() {
         let model = Model::toy(&format!("swiss-roll{end}")).unwrap();
         let toy = model.as_toy().unwrap();
         let pipeline = Pipeline::new(&gpu, model, |_, _| {}).unwrap();
-        for sampler in Sampler::all().filter(|s| !s.of_one_system() && !s.restores()) {
+        for sampler in Sampler::all().filter(|s| !s.of_one_system() && !s.only_restores()) {
             let steps = match sampler {
                 s if s.is_adaptive() => None,
                 Sampler::Lcm => Some(4),

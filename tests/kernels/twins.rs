@@ -5,7 +5,7 @@ use undiffuse::engine::doctor::examine;
 use undiffuse::kernels::{Kernel, ALL};
 
 /// Cases of a kernel, each with every set of capabilities.
-const CASES: u64 = 200;
+const CASES: u64 = 120;
 
 /// Each of four tests takes every fourth kernel.
 fn quarter(i: usize) {

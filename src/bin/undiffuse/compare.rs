@@ -278,8 +278,9 @@ fn draw(
     mut progress: impl FnMut(f64),
 ) -> Result<Drawn, Failure> {
     let program = pipeline.program(options)?;
-    let stochastic =
-        program.instructions().any(|i| matches!(i, Instruction::Noise { draw, .. } if *draw > 0));
+    // Noise is where all begins; behind the first evaluation it is a part of the way.
+    let mut way = program.instructions().skip_while(|i| !matches!(i, Instruction::Eval { .. }));
+    let stochastic = way.any(|i| matches!(i, Instruction::Noise { .. }));
     let mut job = pipeline.sample(options)?;
     while let Some(p) = job.advance(Duration::from_millis(100))? {
         if stop.load(Ordering::SeqCst) {

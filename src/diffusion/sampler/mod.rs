@@ -285,10 +285,14 @@ impl Sampler {
         }
     }
 
-    /// Whether it restores a degraded picture ([`Context::restoration`]); all of these but `pc` draw
-    /// nothing else.
+    /// Whether it can restore a degraded picture ([`Context::restoration`]).
     pub fn restores(self) -> bool {
-        matches!(self, Self::Ddnm | Self::Ddrm | Self::RePaint | Self::Pc)
+        self.only_restores() || self == Self::Pc
+    }
+
+    /// Whether it restores degraded pictures and draws nothing else.
+    pub fn only_restores(self) -> bool {
+        matches!(self, Self::Ddnm | Self::Ddrm | Self::RePaint)
     }
 
     /// Whether it is of one system alone: its models take it, and no others do.

@@ -145,7 +145,7 @@ fn configurations_that_cannot_be_are_refused_in_words() {
 #[test]
 fn lists_and_grids_are_followed_or_refused() {
     let config = SchedulerConfig { clip_sample: false, ..Default::default() };
-    for sampler in Sampler::all().filter(|s| !s.of_one_system() && !s.restores()) {
+    for sampler in Sampler::all().filter(|s| !s.of_one_system() && !s.only_restores()) {
         for steps in [Steps::At(vec![900, 100]), Steps::Sigmas(vec![3.0, 0.5])] {
             let made = sampler.program(&Context::new(&config, SHAPE, steps.clone()));
             match (sampler.takes_lists(), made) {

@@ -225,7 +225,7 @@ fn stochastic_samplers_have_the_moments_of_their_chain() {
 fn every_view_of_one_model_gives_one_answer() {
     let solver = SolverConfig { final_sigmas_type: FinalSigma::SigmaMin, ..Default::default() };
     let mut compared = 0;
-    for sampler in Sampler::all().filter(|s| !s.of_one_system() && !s.restores()) {
+    for sampler in Sampler::all().filter(|s| !s.of_one_system() && !s.only_restores()) {
         use Sampler::*;
         let by_times = matches!(sampler, Ddpm | Ddim | DdimInverse | Pndm | Lcm | EdmEuler | EdmDpm | Dpm2A);
         if by_times || sampler.is_continuous() {
@@ -259,7 +259,7 @@ fn every_view_of_one_model_gives_one_answer() {
 /// A finite image or an error in words, never NaN.
 #[test]
 fn extreme_steps_are_finite_or_refused() {
-    for sampler in Sampler::all().filter(|s| !s.of_one_system() && !s.restores()) {
+    for sampler in Sampler::all().filter(|s| !s.of_one_system() && !s.only_restores()) {
         for steps in [1, 2, 3, 7, 333, 999, 1000] {
             let config = config(SolverConfig { skip_prk_steps: steps < 4, ..Default::default() });
             let context = Context::new(&config, ONE, steps);

@@ -266,7 +266,7 @@ fn what_does_not_fit_is_refused() {
     let ddim = Context { restoration: Some(&task), ..Context::new(&config, SHAPE, 5) };
     let error = Sampler::Ddim.program(&ddim).unwrap_err().to_string();
     assert!(error.contains("ddim") && error.contains("ddnm") && error.contains("repaint"), "{error}");
-    for sampler in Sampler::all().filter(|s| s.restores() && *s != Sampler::Pc) {
+    for sampler in Sampler::all().filter(|s| s.only_restores()) {
         let error = sampler.program(&Context::new(&config, SHAPE, 5)).unwrap_err().to_string();
         assert!(error.contains(sampler.name()) && error.contains("inpaint"), "{error}");
     }
