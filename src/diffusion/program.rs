@@ -148,6 +148,12 @@ impl Program {
         Reg(self.registers.len() as u32 - 1)
     }
 
+    /// Adds a register that is given.
+    pub fn input(&mut self, name: &str, shape: Shape) -> Reg {
+        self.registers.push(Register { name: name.into(), shape, input: true });
+        Reg(self.registers.len() as u32 - 1)
+    }
+
     /// Adds a slot.
     pub fn slot(&mut self, name: &str, init: SlotInit) -> Slot {
         self.slots.push(SlotInfo { name: name.into(), init });

@@ -54,8 +54,7 @@ impl Start {
             return Err(Error::option("picture", format!("{} numbers", self.picture.len()), need));
         }
         let alpha_bar = schedule.alpha_bar().get(from).copied().unwrap_or(0.0);
-        let y = program.register("y", shape);
-        program.registers[y.0 as usize].input = true;
+        let y = program.input("y", shape);
         let noised = vec![Term::new((1.0 - alpha_bar).sqrt(), x), Term::new(alpha_bar.sqrt(), y)];
         if let Some(first) = program.steps.first_mut() {
             // Behind the initial noise.

@@ -232,8 +232,9 @@ fn drawn(args: &Args, reference: Option<Given>, stop: &AtomicBool) -> Result<(),
             Some(extractor)
         }
     };
+    // The reference's pictures are kept beside their features only where the likelihood wants them.
     let reference_set = match &reference {
-        Some(Given::Pictures(set)) => Some((set.levels.clone(), set.shape)),
+        Some(Given::Pictures(set)) if args.likelihood.is_some() => Some((set.levels.clone(), set.shape)),
         _ => None,
     };
     if args.likelihood.is_some() && reference_set.is_none() && shard.is_none() {

@@ -139,10 +139,10 @@ fn list(path: &Path, deep: usize, files: &mut Vec<PathBuf>) -> Result<(), InputE
 
 fn pictures(file: &mut Arrays, name: &str) -> Result<Set, ArraysError> {
     let Found { shape, values } = file.need(name)?;
-    let [n, shape] = match shape[..] {
-        [n, h, w, c] => [Shape::new(n, 1, 1), Shape::new(h, w, c)],
+    let (count, shape) = match shape[..] {
+        [n, h, w, c] => (n, Shape::new(h, w, c)),
         // Grey pictures without the axis.
-        [n, h, w] => [Shape::new(n, 1, 1), Shape::new(h, w, 1)],
+        [n, h, w] => (n, Shape::new(h, w, 1)),
         _ => return Err(file.wrong(format!("`{name}` is {shape:?}, wanted are pictures [count, h, w, c]"))),
     };
     if !matches!(shape.c, 1 | 3) {
@@ -160,7 +160,6 @@ fn pictures(file: &mut Arrays, name: &str) -> Result<Set, ArraysError> {
             return Err(file.wrong(format!("`{name}`: uint8 is read, or finite float32 from -1 to 1")));
         }
     };
-    let count = n.h;
     let whole = |file: &mut Arrays, name: &str| -> Result<Option<Vec<i64>>, ArraysError> {
         let Some(found) = file.get(name)? else { return Ok(None) };
         let whole = found.values.whole().filter(|v| v.len() == count);

@@ -66,6 +66,14 @@ pub struct Spectrum {
     pub values: Vec<f64>,
 }
 
+impl Spectrum {
+    /// 1 for each coefficient that `A` sees, 0 for the others.
+    pub fn seen(&self) -> Operator {
+        let factors = self.values.iter().map(|s| f64::from(u8::from(*s > 0.0))).collect();
+        Operator::Diagonal { shape: self.analysis.to(), factors }
+    }
+}
+
 /// A picture that was degraded, for samplers that restore.
 #[derive(Clone, Debug)]
 pub struct Restoration {

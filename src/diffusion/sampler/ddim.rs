@@ -13,7 +13,7 @@
 //! `eps = (x_t - sqrt(alpha_bar_t) x0) / sqrt(1 - alpha_bar_t)`.
 
 use super::super::program::{Instruction, Program, Term};
-use super::super::timesteps::{strides_by_list, strides_by_ratio, Steps, Stride};
+use super::super::timesteps::Stride;
 use super::super::Error;
 use super::{Context, Sampler, Setup};
 
@@ -27,12 +27,8 @@ pub fn program(context: &Context<'_>, sampler: Sampler) -> Result<Program, Error
     let z = (eta > 0.0).then(|| s.program.register("z", context.shape));
     let (x, x0, out) = (s.x, s.denoise.x0, s.model.out());
     let beyond = if context.config.set_alpha_to_one { 1.0 } else { s.alpha_bar(0) };
-    let strides = match &context.steps {
-        Steps::Count(_) => strides_by_ratio(&s.times, context.config.num_train_timesteps),
-        _ => strides_by_list(&s.times),
-    };
 
-    for (k, Stride { t, prev }) in strides.into_iter().enumerate() {
+    for (k, Stride { t, prev }) in s.strides(context).into_iter().enumerate() {
         let views = s.views(t)?;
         let (alpha_bar, alpha_bar_prev) = (s.alpha_bar(t), s.alpha_bar_prev(t, prev, beyond)?);
         let noise_prev = (1.0 - alpha_bar_prev).max(0.0);

@@ -12,7 +12,7 @@
 //! eta is 0.85, as in the authors' code; 0 is deterministic beside the first noise.
 
 use super::super::program::{Instruction, Program, Term};
-use super::super::timesteps::{strides_by_list, strides_by_ratio, Steps, Stride};
+use super::super::timesteps::Stride;
 use super::super::Error;
 use super::{Context, Sampler, Setup};
 
@@ -31,17 +31,12 @@ pub fn program(context: &Context<'_>, sampler: Sampler) -> Result<Program, Error
     let (x, x0, out) = (s.x, s.denoise.x0, s.model.out());
     let (a, inverse) = (task.degradation.operator(), task.degradation.pseudo_inverse());
     let p = &mut s.program;
-    let y = p.register("y", a.to());
-    p.registers[y.0 as usize].input = true;
+    let y = p.input("y", a.to());
     let (seen, rest) = (p.register("A x0", a.to()), p.register("A+ rest", context.shape));
     let (a, inverse) = (p.operator("A", a), p.operator("A+", inverse));
     let z = (eta > 0.0).then(|| p.register("z", context.shape));
-    let strides = match &context.steps {
-        Steps::Count(_) => strides_by_ratio(&s.times, context.config.num_train_timesteps),
-        _ => strides_by_list(&s.times),
-    };
     let mix = |dst, terms| Instruction::Mix { dst, terms, clamp: None };
-    for (k, Stride { t, prev }) in strides.into_iter().enumerate() {
+    for (k, Stride { t, prev }) in s.strides(context).into_iter().enumerate() {
         let views = s.views(t)?;
         // Whatever the file says of its end: only at the image itself is `A x = y`.
         let alpha_bar = s.alpha_bar_prev(t, prev, 1.0)?;

@@ -14,12 +14,11 @@
 //! eta is 0.85 and eta_b 1 by default, as in the paper's experiments. The measurement's own noise is not taken from
 //! the first draw, where it is lost in sigma.
 
-use super::super::linear::Spectrum;
+use super::super::linear::{Operator, Spectrum};
 use super::super::program::{Instruction, Program, Reg, Term};
-use super::super::timesteps::{strides_by_list, strides_by_ratio, Steps, Stride};
+use super::super::timesteps::Stride;
 use super::super::Error;
 use super::{Context, Sampler, Setup};
-use crate::diffusion::linear::Operator;
 use crate::shape::Shape;
 
 /// The paper's eta.
@@ -55,7 +54,7 @@ impl Factors {
 /// The program of DDRM.
 pub fn program(context: &Context<'_>, sampler: Sampler) -> Result<Program, Error> {
     let task = context.task(sampler)?;
-    let Some(Spectrum { analysis, synthesis, values }) = task.degradation.spectrum() else {
+    let Some(spectrum) = task.degradation.spectrum() else {
         let need = "ddrm wants its singular values, which are not known; choose ddnm";
         return Err(Error::option("degradation", task.degradation.name(), need));
     };
@@ -70,22 +69,17 @@ pub fn program(context: &Context<'_>, sampler: Sampler) -> Result<Program, Error
     let (x, x0, out) = (s.x, s.denoise.x0, s.model.out());
     let shape = context.shape;
     let p = &mut s.program;
-    let y = p.register("y", task.degradation.operator().to());
-    p.registers[y.0 as usize].input = true;
+    let y = p.input("y", task.degradation.operator().to());
     let [measured, of_x0, eps, of_eps, z, part] =
         ["y_", "x0_", "eps", "eps_", "z", "part"].map(|name| p.register(name, shape));
     let inverse = p.operator("A+", task.degradation.pseudo_inverse());
-    let (analysis, synthesis) = (p.operator("V^T", analysis), p.operator("V", synthesis));
     // Without noise of the measurement the factors are one pattern at every level.
-    let seen = diagonal(shape, values.iter().map(|s| f64::from(u8::from(*s > 0.0))).collect());
-    let seen = (task.noise == 0.0).then(|| p.operator("seen", seen));
-    let strides = match &context.steps {
-        Steps::Count(_) => strides_by_ratio(&s.times, context.config.num_train_timesteps),
-        _ => strides_by_list(&s.times),
-    };
+    let seen = (task.noise == 0.0).then(|| p.operator("seen", spectrum.seen()));
+    let Spectrum { analysis, synthesis, values } = spectrum;
+    let (analysis, synthesis) = (p.operator("V^T", analysis), p.operator("V", synthesis));
     let mix = |dst, terms| Instruction::Mix { dst, terms, clamp: None };
     let apply = |dst, operator, src| Instruction::Apply { dst, operator, src };
-    for (k, Stride { t, prev }) in strides.into_iter().enumerate() {
+    for (k, Stride { t, prev }) in s.strides(context).into_iter().enumerate() {
         let views = s.views(t)?;
         let alpha_bar = s.alpha_bar_prev(t, prev, 1.0)?;
         let sigma = ((1.0 - alpha_bar) / alpha_bar).max(0.0).sqrt();

@@ -10,7 +10,6 @@
 //! the colours for colorization, and in general the degradation's singular vectors. At the end it is
 //! the measurement itself (in the authors' code its mean at the last time, `a(1e-3) y_`, 5e-5 of it away).
 
-use super::super::linear::{Operator, Spectrum};
 use super::super::program::{Instruction, Reg, Term};
 use super::super::Error;
 use super::solve::mix;
@@ -41,19 +40,17 @@ impl Projection {
         }
         let task = context.task(sampler)?;
         task.noiseless(sampler)?;
-        let Some(Spectrum { analysis, synthesis, values }) = task.degradation.spectrum() else {
+        let Some(spectrum) = task.degradation.spectrum() else {
             let need = "the projection wants its singular vectors, which are not known; choose ddnm";
             return Err(Error::option("degradation", task.degradation.name(), need));
         };
         let p = &mut m.program;
-        let y = p.register("y", task.degradation.operator().to());
-        p.registers[y.0 as usize].input = true;
-        let factors = values.iter().map(|s| f64::from(u8::from(*s > 0.0))).collect();
-        let seen = p.operator("seen", Operator::Diagonal { shape: context.shape, factors });
+        let y = p.input("y", task.degradation.operator().to());
+        let seen = p.operator("seen", spectrum.seen());
         let operators = [
             p.operator("A+", task.degradation.pseudo_inverse()),
-            p.operator("V^T", analysis),
-            p.operator("V", synthesis),
+            p.operator("V^T", spectrum.analysis),
+            p.operator("V", spectrum.synthesis),
         ];
         let [measured, z, rest, part] = ["y_", "fresh", "rest", "part"].map(|name| m.register(name));
         Ok(Some(Projection { y, measured, z, rest, part, seen, operators }))

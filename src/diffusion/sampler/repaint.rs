@@ -68,8 +68,7 @@ pub fn program(context: &Context<'_>, sampler: Sampler) -> Result<Program, Error
     let mut s = Setup::new(context, sampler, false)?;
     let (x, x0, out) = (s.x, s.denoise.x0, s.model.out());
     let p = &mut s.program;
-    let y = p.register("y", context.shape);
-    p.registers[y.0 as usize].input = true;
+    let y = p.input("y", context.shape);
     let [z, rest, of_known] = ["z", "rest", "of known"].map(|name| p.register(name, context.shape));
     let known = p.operator("known", task.degradation.operator());
     let o = &context.options;

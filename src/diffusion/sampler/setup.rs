@@ -3,7 +3,7 @@
 
 use super::super::guidance::Guided;
 use super::super::program::{Instruction, Net, Program, Reg, Step};
-use super::super::timesteps::timesteps;
+use super::super::timesteps::{strides_by_list, strides_by_ratio, timesteps, Steps, Stride};
 use super::super::{Error, Schedule};
 use super::denoise::{Denoise, Limits};
 use super::{Context, Sampler};
@@ -84,6 +84,15 @@ impl Setup {
             _ => schedule.alpha_bar()[0],
         };
         Ok(Self { schedule, times, x: program.output, program, model, denoise, beyond })
+    }
+
+    /// The steps as DDIM takes them: of a number of steps as diffusers has it, of a list from one of
+    /// its timesteps to the next.
+    pub(super) fn strides(&self, context: &Context<'_>) -> Vec<Stride> {
+        match &context.steps {
+            Steps::Count(_) => strides_by_ratio(&self.times, context.config.num_train_timesteps),
+            _ => strides_by_list(&self.times),
+        }
     }
 
     /// alpha_bar at `t`.
