@@ -16,6 +16,8 @@ fn library() -> &'static Path {
         let profile = test.ancestors().nth(2).expect("a profile folder");
         let target = profile.parent().expect("a target folder");
         let mut features = vec!["capi"];
+        // Cargo counts `default` itself as a feature: without its name all would be built again.
+        features.extend(cfg!(feature = "default").then_some("default"));
         features.extend(cfg!(feature = "cli").then_some("cli"));
         features.extend(cfg!(feature = "emoji32").then_some("emoji32"));
         let mut cargo = Command::new(env!("CARGO"));
