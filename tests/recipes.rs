@@ -1,6 +1,10 @@
 //! Recipes of published checkpoints: each opens, and the networks have as many parameters as
 //! the authors' code; and the part of them that no checkpoint of the goldens has.
 
+#[path = "support/command.rs"]
+mod command;
+
+use command::{arg, good, run};
 use std::path::Path;
 use undiffuse::engine::evaluate;
 use undiffuse::gpu::{Gpu, Options};
@@ -101,4 +105,32 @@ fn an_encoder_of_two_scales_with_flows_is_pytorchs() {
         println!("{key}: {worst:.1e}");
         assert!(worst < 1e-4, "{key} is off by {worst:e} of its scale");
     }
+}
+
+/// A state of DDGAN's training that PyTorch wrote (`tests/data/torch/make.py`): its flags are those of a
+/// network of 16 x 16 in two steps, where the recipe's are of 32 x 32 in four.
+#[test]
+fn a_checkpoints_flags_stand_over_the_recipes() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/torch");
+    let recipe = Recipe::find("ddgan/stackedmnist").unwrap();
+    let (own, file) = recipe.torch(&folder.join("ddgan_content.pth")).unwrap();
+    assert_eq!((&own.config["image_size"], &own.config["num_timesteps"]), (&16.into(), &2.into()));
+    assert_eq!(own.config["attn_resolutions"], serde_json::json!([8]));
+    assert!(own.ema && file.notes() == ["`netG_dict` with its moving average"], "{:?}", file.notes());
+    let dir = tempfile::tempdir().unwrap();
+    let (content, imported) = (folder.join("ddgan_content.pth"), dir.path().join("imported"));
+    let of = ["--recipe", "ddgan/stackedmnist"];
+    good(&[&["import", arg(&content), "--out", arg(&imported)], &of[..]].concat());
+    let draw = |name: &str, model: &[&str]| {
+        let out = dir.path().join(name);
+        good(&[&["sample", "--count", "2", "--seed", "3", "--out", arg(&out)], model].concat());
+        image::open(out).unwrap().to_rgb8()
+    };
+    let direct = draw("direct.png", &["--weights", arg(&content), of[0], of[1]]);
+    assert_eq!(direct, draw("imported.png", &["--model", arg(&imported)]));
+    // What is published holds no flags.
+    let flat = folder.join("ddgan_zip.pth");
+    let out = dir.path().join("none.png");
+    let none = ["sample", "--weights", arg(&flat), of[0], of[1], "--out", arg(&out)];
+    run(&none).refused(&["ddgan/stackedmnist", "ddgan_zip.pth", "args", "content.pth", ".toml"]);
 }

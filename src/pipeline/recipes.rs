@@ -36,6 +36,7 @@ const ALL: &[(&str, &str)] = &[
     ("ddgan/cifar10", include_str!("../../recipes/ddgan/cifar10.toml")),
     ("ddgan/celebahq_256", include_str!("../../recipes/ddgan/celebahq_256.toml")),
     ("ddgan/lsun_church_256", include_str!("../../recipes/ddgan/lsun_church_256.toml")),
+    ("ddgan/stackedmnist", include_str!("../../recipes/ddgan/stackedmnist.toml")),
     ("cld_sgm/cifar10", include_str!("../../recipes/cld_sgm/cifar10.toml")),
     ("cld_sgm/celebahq_256", include_str!("../../recipes/cld_sgm/celebahq_256.toml")),
     ("cld_sgm/celebahq_256_later", include_str!("../../recipes/cld_sgm/celebahq_256_later.toml")),
@@ -62,8 +63,16 @@ pub struct Recipe {
     pub ema: bool,
     /// Parameters, as counted with the authors' code; none where nobody counted.
     pub parameters: Option<u64>,
+    /// Whether the checkpoint's own flags say what the configuration leaves to them: of those whose
+    /// configuration nobody published.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub flags: bool,
     /// The configuration, in the reference's own field names.
     pub config: serde_json::Value,
+}
+
+fn is_false(b: &bool) -> bool {
+    !b
 }
 
 impl Recipe {
@@ -104,11 +113,43 @@ impl Recipe {
     /// A file that is missing, damaged or of another model.
     pub fn open(&self, weights: &Path) -> Result<Model, PipelineError> {
         let safetensors = weights.extension().is_some_and(|e| e == "safetensors");
-        let weights: Arc<dyn Weights> = match safetensors {
-            true => Arc::new(Safetensors::open(weights)?),
-            false => Arc::new(TorchFile::open(weights, self.ema)?),
+        let (recipe, weights): (_, Arc<dyn Weights>) = match safetensors {
+            true => (self.clone(), Arc::new(Safetensors::open(weights)?)),
+            false => {
+                let (recipe, file) = self.torch(weights)?;
+                (recipe, Arc::new(file))
+            }
         };
-        Model::from_folder(&self.name, &DiffusersFolder::with_weights(self.json(), weights))
+        Model::from_folder(&self.name, &DiffusersFolder::with_weights(recipe.json(), weights))
+    }
+
+    /// What `torch.save` wrote, and this recipe for that file: where [`Recipe::flags`] is set, its
+    /// `args` stand over the configuration and say (`use_ema`) whether there is a moving average.
+    ///
+    /// # Errors
+    /// A file that is missing or damaged, or without flags where they are needed.
+    pub fn torch(&self, path: &Path) -> Result<(Recipe, TorchFile), PipelineError> {
+        if !self.flags {
+            return Ok((self.clone(), TorchFile::open(path, self.ema)?));
+        }
+        let file = TorchFile::open(path, false)?;
+        let (Some(flags), Some(config)) = (file.flags(), self.config.as_object()) else {
+            let what = format!(
+                "{}: {} does not hold the flags of its training (`args`): give the state of a training \
+                 that does, as DDGAN's content.pth, or write them into a recipe of your own (a .toml, as \
+                 in recipes/)",
+                self.name,
+                path.display()
+            );
+            return Err(PipelineError::Option { option: "recipe", what });
+        };
+        let mut recipe = self.clone();
+        let mut config = config.clone();
+        config.extend(flags.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), v.clone())));
+        recipe.ema &= config.get("use_ema") != Some(&serde_json::Value::Bool(false));
+        recipe.config = config.into();
+        let file = if recipe.ema { TorchFile::open(path, true)? } else { file };
+        Ok((recipe, file))
     }
 
     /// Opens the recipe's model with weights made from their names ([`Deterministic`]): to measure

@@ -31,7 +31,7 @@ pub use json::Json;
 pub use param::{Dtype, Param};
 pub use safetensors::Safetensors;
 pub use sharded::Sharded;
-pub use torch::TorchFile;
+pub use torch::{Flags, TorchFile};
 
 use std::sync::{Mutex, PoisonError};
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use undiffuse::graph::Graph;
 use undiffuse::models::{self, Part};
 use undiffuse::pipeline::Recipe;
-use undiffuse::weights::{Param, Recorder, TorchFile, Weights, WeightsError};
+use undiffuse::weights::{Param, Recorder, Weights, WeightsError};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -67,7 +67,7 @@ impl safetensors::View for Lazy {
 
 pub fn import(args: &Import) -> Result<(), Failure> {
     let recipe = Recipe::find(&args.recipe)?;
-    let file = TorchFile::open(&args.checkpoint, recipe.ema)?;
+    let (recipe, file) = recipe.torch(&args.checkpoint)?;
     let model = models::open(&recipe.json(), None)?;
     // The networks say which tensors they need, and check each one's shape.
     let recorder = Recorder::new(&file);

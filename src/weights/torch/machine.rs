@@ -290,7 +290,7 @@ impl<'p> Machine<'p> {
                     }
                     None => {
                         let storage = self.storage(id)?;
-                        self.make(Node::Storage(storage))
+                        self.make(Node::Storage(Box::new(storage)))
                     }
                 }
             }
@@ -409,15 +409,15 @@ impl<'p> Machine<'p> {
                     [*storage, *offset, *shape, *strides],
                     rest.first() == Some(&Value::Bool(true)),
                 )?;
-                self.node(Node::Tensor(tensor))
+                self.node(Node::Tensor(Box::new(tensor)))
             }
             (Known::RebuildParameter, [data, requires_grad, _]) => {
                 let Some(Node::Tensor(tensor)) = self.arena.node(*data) else {
                     return Err("a parameter of no tensor".into());
                 };
                 let requires_grad = *requires_grad == Value::Bool(true);
-                let tensor = Tensor { requires_grad, ..tensor.clone() };
-                self.node(Node::Tensor(tensor))
+                let tensor = Tensor { requires_grad, ..(**tensor).clone() };
+                self.node(Node::Tensor(Box::new(tensor)))
             }
             (Known::Encode, [text, _]) => {
                 let text = self.arena.str(*text).ok_or("an encoding of no text")?;
@@ -509,7 +509,7 @@ impl<'p> Machine<'p> {
         let Value::Int(offset) = offset else { return Err("a tensor without an offset".into()) };
         let offset = usize::try_from(offset).map_err(|_| format!("an offset of {offset}"))?;
         let (shape, strides) = (self.sizes(shape)?, self.sizes(strides)?);
-        Ok(Tensor { requires_grad, ..storage.clone().tensor(offset, shape, strides)? })
+        Ok(Tensor { requires_grad, ..Storage::clone(storage).tensor(offset, shape, strides)? })
     }
 
     /// A storage by its persistent id: `('storage', type, key, location, count[, view])`.

@@ -9,6 +9,7 @@
 //! moving average (EMA) where that is stored.
 
 mod archive;
+mod flags;
 mod machine;
 mod sequence;
 mod tar;
@@ -34,7 +35,11 @@ pub struct TorchFile {
     entries: BTreeMap<String, Entry>,
     /// What was chosen of the file's parts. Nothing here is an error.
     notes: Vec<String>,
+    flags: Option<Flags>,
 }
+
+/// Flags of a command line by their names: plain values.
+pub type Flags = serde_json::Map<String, serde_json::Value>;
 
 #[derive(Clone, Debug, PartialEq)]
 struct Entry {
@@ -76,8 +81,8 @@ impl TorchFile {
         ema: bool,
     ) -> Result<Self, WeightsError> {
         let (origin, bytes) = (origin.into(), bytes.into());
-        match entries(bytes.as_slice(), ema) {
-            Ok((entries, notes)) => Ok(Self { origin, bytes, entries, notes }),
+        match found(bytes.as_slice(), ema) {
+            Ok((entries, notes, flags)) => Ok(Self { origin, bytes, entries, notes, flags }),
             Err(what) => Err(WeightsError::Damaged { path: origin, what }),
         }
     }
@@ -85,6 +90,12 @@ impl TorchFile {
     /// What was chosen of the file's parts.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// The flags of the training that wrote it (`args`: LSGM, DDGAN's `content.pth`), where it has them:
+    /// numbers, texts, truth values and lists.
+    pub fn flags(&self) -> Option<&Flags> {
+        self.flags.as_ref()
     }
 
     /// Type, shape and summary of a tensor.
@@ -206,8 +217,8 @@ impl Weights for TorchFile {
     }
 }
 
-/// What is found in a file.
-type Found = (BTreeMap<String, Entry>, Vec<String>);
+/// The tensors of a file, and what was chosen of its parts.
+type Chosen = (BTreeMap<String, Entry>, Vec<String>);
 
 /// A file as any of the forms has it: its value, and where the storages' bytes are by their keys.
 struct Parts<'p> {
@@ -216,14 +227,16 @@ struct Parts<'p> {
     places: HashMap<String, Range<usize>>,
 }
 
-fn entries(bytes: &[u8], ema: bool) -> Result<Found, String> {
+/// What is found in a file.
+fn found(bytes: &[u8], ema: bool) -> Result<(BTreeMap<String, Entry>, Vec<String>, Option<Flags>), String> {
     let parts = match bytes.starts_with(b"PK\x03\x04") {
         true => archive::read(bytes)?,
         false if tar::is_tar(bytes) => tar::read(bytes)?,
         false => sequence::read(bytes)?,
     };
     let place = |key: &str| parts.places.get(key).cloned();
-    choose(&parts.arena, parts.value, &place, ema)
+    let (entries, notes) = choose(&parts.arena, parts.value, &place, ema)?;
+    Ok((entries, notes, flags::read(&parts.arena, parts.value)))
 }
 
 /// Where a storage's bytes are.
@@ -238,11 +251,12 @@ const PARTS: [(&str, &str, &str); 5] = [
     ("dae_state_dict", "dae_optimizer", "dae."),
     ("vae_state_dict", "", "vae."),
     ("state_dict", "", ""),
-    ("netG_dict", "", ""),
+    // DDGAN's state of a training; what it publishes is an average already
+    ("netG_dict", "optimizerG", ""),
 ];
 
 /// Finds the state dictionaries in a checkpoint.
-fn choose(arena: &Arena<'_>, root: Value, place: Place<'_>, ema: bool) -> Result<Found, String> {
+fn choose(arena: &Arena<'_>, root: Value, place: Place<'_>, ema: bool) -> Result<Chosen, String> {
     let (mut entries, mut notes, mut averaged) = (BTreeMap::new(), Vec::new(), false);
     for (part, average, prefix) in PARTS {
         let Some(state) = arena.get(root, part).filter(|v| arena.pairs(*v).is_some()) else { continue };
@@ -300,7 +314,7 @@ fn below(
         let Some(key) = arena.str(*key) else { continue };
         let name = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
         match arena.node(*value) {
-            Some(Node::Tensor(tensor)) => found.push((name, tensor.clone())),
+            Some(Node::Tensor(tensor)) => found.push((name, (**tensor).clone())),
             Some(Node::Dict(_)) => below(arena, *value, &name, depth + 1, left, found)?,
             _ => {}
         }
@@ -328,7 +342,7 @@ fn is_frozen(name: &str, tensor: &Tensor) -> bool {
 /// (`shadow_params`), or the optimiser's `state[i]['ema']`.
 fn replace(arena: &Arena<'_>, tensors: &mut [(String, Tensor)], average: Value) -> Result<(), String> {
     let tensor = |v: Value| match arena.node(v) {
-        Some(Node::Tensor(t)) => Some(t.clone()),
+        Some(Node::Tensor(t)) => Some((**t).clone()),
         _ => None,
     };
     let shadows: Vec<Tensor> = match arena.get(average, "shadow_params") {
@@ -345,6 +359,9 @@ fn replace(arena: &Arena<'_>, tensors: &mut [(String, Tensor)], average: Value) 
             indexed.into_iter().map(|(_, t)| t).collect()
         }
     };
+    if shadows.is_empty() {
+        return Err("its optimiser keeps no moving average: read it without".into());
+    }
     let moved: Vec<usize> =
         (0..tensors.len()).filter(|i| !is_frozen(&tensors[*i].0, &tensors[*i].1)).collect();
     if shadows.len() != moved.len() {

@@ -103,7 +103,8 @@ fn storages(
         let range = sequence::counted(text, about.end, number.size(), &key)?;
         at = range.end;
         let count = range.len() / number.size();
-        insert(named, key.clone(), Node::Storage(Storage { number, key: key.clone(), count, first: 0 }))?;
+        let storage = Storage { number, key: key.clone(), count, first: 0 };
+        insert(named, key.clone(), Node::Storage(Box::new(storage)))?;
         places.insert(key, range);
     }
     let views = machine::read(text, at, text.len())?;
@@ -115,8 +116,8 @@ fn storages(
             return Err(format!("a view of the storage `{root}`, which is not there"));
         };
         // What it may reach is seen when a tensor of it is.
-        let view = Storage { first, count, ..of.clone() };
-        insert(named, id, Node::Storage(view))?;
+        let view = Storage { first, count, ..Storage::clone(of) };
+        insert(named, id, Node::Storage(Box::new(view)))?;
     }
     Ok(())
 }
@@ -147,8 +148,8 @@ fn tensors(text: &[u8], start: usize, named: &mut HashMap<String, Node>) -> Resu
         let Some(Node::Storage(storage)) = named.get(&storage) else {
             return Err(format!("a tensor of the storage `{storage}`, which is not there"));
         };
-        let tensor = storage.clone().tensor(offset, shape, strides)?;
-        insert(named, id, Node::Tensor(tensor))?;
+        let tensor = Storage::clone(storage).tensor(offset, shape, strides)?;
+        insert(named, id, Node::Tensor(Box::new(tensor)))?;
     }
     Ok(())
 }

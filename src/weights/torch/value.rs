@@ -129,8 +129,9 @@ pub enum Node {
     Dict(Vec<(Value, Value)>),
     /// An object's attributes, once they are there.
     Object(Value),
-    Storage(Storage),
-    Tensor(Tensor),
+    // Boxed, so that a pickle of many small values takes little more than its own length.
+    Storage(Box<Storage>),
+    Tensor(Box<Tensor>),
     Dtype(Number),
     Array {
         dtype: Option<Number>,

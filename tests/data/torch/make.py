@@ -67,6 +67,29 @@ def ddgan():
     return state, {k[7:]: v for k, v in state.items()}, None
 
 
+def content():
+    """DDGAN's state of a training: flags, the generator's weights of that step, the average in the optimiser's state. All tensors are views
+    of one storage, so that the file stays small."""
+    folder = HERE.parents[1] / "goldens/ddgan/ddgan_cifar_like_T4"
+    with open(folder / "model.safetensors", "rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    shapes = {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+    flags = json.loads((folder / "config.json").read_text()) | {"dataset": "stackmnist", "use_ema": True, "ema_decay": 0.9999, "num_timesteps": 2,
+                                                                "resume": False, "master_address": "127.0.0.1", "lr_g": 1.5e-4}
+    flags["attn_resolutions"] = tuple(flags["attn_resolutions"])
+    base = 0.1 * torch.randn(max(int(np.prod(s)) for s in shapes.values()) + 2 * len(shapes))
+    state, average = collections.OrderedDict(), []
+    # The average goes by the state dictionary's order, whatever it is.
+    for i, (name, shape) in enumerate(shapes.items()):
+        n = int(np.prod(shape))
+        state["module." + name] = base[i:i + n].view(shape)
+        average.append(base[i + len(shapes):][:n].view(shape))
+    whole = {"epoch": 3, "global_step": 7, "args": argparse.Namespace(**flags), "netG_dict": state,
+             "optimizerG": {"state": {i: {"step": 7, "ema": t} for i, t in enumerate(average)}, "param_groups": [{"lr": 1.5e-4}]}, "netD_dict": {}}
+    plain = {k[7:]: v for k, v in state.items()}
+    return whole, plain, dict(zip(plain, average))
+
+
 def types():
     """Every type, one storage for several tensors, strides."""
     base = torch.randn(6, 4)
@@ -143,6 +166,9 @@ def main():
         read = torch.load(HERE / file, weights_only=False)
         assert all(torch.equal(read[k], v) and read[k].stride() == v.stride() for k, v in state.items())
         expected[file] = {"plain": about(plain), "ema": None}
+    state, plain, average = content()
+    torch.save(state, HERE / "ddgan_content.pth")
+    expected["ddgan_content.pth"] = {"plain": about(plain), "ema": about(average)}
     (HERE / "expected.json").write_text(json.dumps(expected, indent=0) + "\n")
 
 
