@@ -361,13 +361,14 @@ pub fn default_folder(base: &Path, name: &str, options: &Sample, asked: &Value) 
     };
     let steps = options.steps.map_or(String::new(), |s| format!("-{s}"));
     let short: String = name.rsplit(['/', '\\']).next().unwrap_or(name).chars().take(40).collect();
-    // FNV-1a: to tell folders apart, not to prove anything.
-    let hash = asked
-        .to_string()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    let hash = format!("{:08x}", hash >> 32);
+    let hash = format!("{:08x}", fnv(asked.to_string().as_bytes()) >> 32);
     base.join(format!("{}-{}{steps}-{hash}", plain(&short), plain(options.sampler.name())))
+}
+
+/// FNV-1a: to tell folders apart, not to prove anything.
+pub fn fnv(bytes: &[u8]) -> u64 {
+    let mix = |h: u64, b: &u8| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, mix)
 }
 
 /// Looks at a set, showing how far it is.
