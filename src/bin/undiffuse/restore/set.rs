@@ -30,7 +30,7 @@ const WAYS: usize = 3;
 /// What is told of a set.
 #[derive(clap::Args)]
 pub struct SetArgs {
-    /// The first so many pictures [default: all]
+    /// So many of its pictures, evenly spread [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
     pictures: Option<u64>,
     /// Also the distance of the restorations to these pictures, by a feature network: a folder, or an
@@ -43,7 +43,7 @@ pub struct SetArgs {
     /// [default: restoration/ and a name of model, sampler and options]
     #[arg(long, value_name = "FOLDER")]
     work: Option<PathBuf>,
-    /// Its first pictures as a .png file too: what was, what is left of it, and what is made of that
+    /// Some of its pictures as a .png file too: what was, what is left of it, and what is made of that
     #[arg(long, value_name = "FILE.png")]
     strip: Option<PathBuf>,
     /// Restorations at once [default: what fits]
@@ -94,10 +94,13 @@ impl SetArgs {
         let sets::Given::Pictures(set) = sets::read(path)? else {
             return Err(format!("{}: features are no pictures to restore", path.display()).into());
         };
-        let hash = fnv(&set.levels);
-        let most = self.pictures.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-        let pictures: Vec<RgbImage> =
-            set.levels.chunks_exact(set.shape.len().max(1)).take(most).map(|p| shown(p, set.shape)).collect();
+        let all: Vec<&[u8]> = set.levels.chunks_exact(set.shape.len().max(1)).collect();
+        let count = self.pictures.map_or(all.len(), |n| usize::try_from(n).unwrap_or(usize::MAX));
+        let count = count.min(all.len());
+        // Sets are often sorted.
+        let some: Vec<&[u8]> = (0..count).map(|i| all[i * all.len() / count]).collect();
+        let hash = fnv(&some.concat());
+        let pictures: Vec<RgbImage> = some.iter().map(|p| shown(p, set.shape)).collect();
         if pictures.is_empty() {
             return Err(format!("{}: no picture is there", path.display()).into());
         }
@@ -215,7 +218,8 @@ pub fn run(how: &How, model: Model, task: Task, hash: u64) -> Result<(), Failure
     }
     save(&common.out, &ways, shape)?;
     if let Some(path) = &set.strip {
-        let left = by(&degradation.pseudo_inverse(), &measured[..to.len() * count.min(SHOWN)]);
+        // As large as a picture, nothing is done about it.
+        let left = if to == shape { measured.clone() } else { by(&degradation.pseudo_inverse(), &measured) };
         let what = format!(
             "{name} of {}, undone by {} with {}",
             common.image.display(),
@@ -316,22 +320,22 @@ fn save(path: &Path, ways: &[Way], shape: Shape) -> Result<(), Failure> {
     Ok(npz::save(path, &arrays, None)?)
 }
 
-/// The first pictures, one beside the other: whole, left, plain, restored, their mean.
+/// Pictures evenly spread over the set, one beside the other: whole, left, plain, restored, their mean.
 fn strip(ways: &[Way], left: &[u8], singles: &[&[u8]], each: usize, shape: Shape) -> Sheet {
-    let row = |levels: &[u8]| levels.chunks_exact(shape.len()).take(SHOWN).map(|x| cell(x, shape)).collect();
+    let count = singles.len() / each;
+    let some: Vec<usize> = (0..count.min(SHOWN)).map(|i| i * count / count.min(SHOWN)).collect();
+    let cell = |levels: &[u8]| Some(Cell { image: shown(levels, shape), lines: Vec::new() });
+    let row =
+        |levels: &[u8]| some.iter().map(|i| cell(&levels[i * shape.len()..(i + 1) * shape.len()])).collect();
     let mut rows: Vec<(String, Vec<Option<Cell>>)> = Vec::new();
     rows.extend(ways.get(3).map(|whole| ("whole".into(), row(&whole.levels))));
     rows.push(("what is left".into(), row(left)));
     rows.push((ways[0].name.clone(), row(&ways[0].levels)));
     for way in 0..WAYS.min(each) {
-        let of: Vec<&[u8]> = singles.iter().skip(way).step_by(each).take(SHOWN).copied().collect();
-        rows.push((if way == 0 { "restored".into() } else { String::new() }, row(&of.concat())));
+        let name = if way == 0 { "restored".into() } else { String::new() };
+        rows.push((name, some.iter().map(|i| cell(singles[i * each + way])).collect()));
     }
     rows.push((ways[2].name.trim_start_matches("the ").into(), row(&ways[2].levels)));
     let (rows, cells) = rows.into_iter().unzip();
     Sheet { columns: Vec::new(), rows, cells }
-}
-
-fn cell(levels: &[u8], shape: Shape) -> Option<Cell> {
-    Some(Cell { image: shown(levels, shape), lines: Vec::new() })
 }
