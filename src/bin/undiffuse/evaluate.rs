@@ -69,6 +69,10 @@ pub struct MetricArgs {
     /// The feature network: a folder, or one of the zoo. Distances are called by its name
     #[arg(long, default_value = "zoo/fashion-classifier", value_name = "NAME|FOLDER|FILE")]
     pub features: String,
+    /// Pictures are three grey ones, stacked as channels (Stacked MNIST): the network looks at each channel, and
+    /// modes are combinations of its classes, 1000 of ten
+    #[arg(long)]
+    pub stacked: bool,
     /// Precision, recall, density and coverage: which neighbour's distance is the radius
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
     k: u32,
@@ -97,7 +101,8 @@ impl MetricArgs {
 
     /// The feature network on a device.
     pub fn extractor(&self, gpu: &Gpu) -> Result<Extractor, Failure> {
-        Ok(Extractor::new(gpu, FeatureModel::find(&self.features)?)?)
+        let model = FeatureModel::find(&self.features)?;
+        Ok(Extractor::new(gpu, if self.stacked { model.stacked(3)? } else { model })?)
     }
 }
 
