@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 # Mesa's device-select layer complains on stderr where a machine has no screen.
 export NODEVICE_SELECT ?= 1
 
-.PHONY: sample test check driver screen shaders capi cross doc
+.PHONY: sample test check driver screen shaders browser capi cross doc
 
 # 24 pictures with the embedded model, as one PNG grid.
 sample: driver
@@ -36,6 +36,11 @@ screen:
 # Every shader variant through DirectX's and AMD's real compilers (not part of `make test`).
 shaders:
 	sh tools/compilers.sh
+
+# The trilemma's report, opened in a browser without a screen (not part of `make test`).
+browser: driver
+	@sh tools/browser.sh
+	cargo test --quiet --features capi --test evaluate -- --ignored browser
 
 # The library for C, with header and pkg-config file: `make capi PREFIX=/somewhere`.
 capi:

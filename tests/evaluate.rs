@@ -1,6 +1,8 @@
 //! Feature networks against PyTorch, and `evaluate`, `features`, `merge` as a user types them: that parts of a
 //! job give what one process gives, that a run goes on where it stopped, and what is refused.
 
+#[path = "evaluate/browser.rs"]
+mod browser;
 #[path = "support/command.rs"]
 mod command;
 #[path = "support/model_folder.rs"]
@@ -20,9 +22,13 @@ use undiffuse::models::features;
 use undiffuse::pipeline::{Model as UndiffuseModel, Sample};
 use undiffuse::weights::{Deterministic, Json, Recorder, Weights};
 
-/// A small classifier of 8 x 8 pictures.
+/// A small classifier of 8 x 8 pictures of three colours.
 fn classifier(folder: &Path) -> PathBuf {
-    let config = json!({ "_class_name": "ResNetClassifier", "image_size": 8, "image_channels": 3,
+    classifier_of(folder, 3)
+}
+
+fn classifier_of(folder: &Path, channels: usize) -> PathBuf {
+    let config = json!({ "_class_name": "ResNetClassifier", "image_size": 8, "image_channels": channels,
         "widths": [4, 6], "act_fn": "silu", "id2label": { "0": "cat", "1": "dog", "2": "duck" } });
     let recorder = Recorder::new(&Deterministic);
     let net = features::open(&Json::new("config.json", config.to_string())).unwrap().unwrap();
@@ -298,6 +304,42 @@ fn what_cannot_be_compared_is_refused() {
     evaluate(&seen, &images, arg(&other)).refused(&["features of c", "asked for are those of other"]);
 }
 
+/// Three grey pictures in one: 27 modes of three classes, features of each channel.
+#[test]
+fn stacked_pictures_have_modes_of_all_channels() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let model = Model::tiny().write(&path("m"));
+    let (grey, colour, images) = (classifier_of(&path("grey"), 1), classifier(&path("c")), path("a.npz"));
+    let sample = ["sample", "--model", arg(&model), "--steps", "1", "--count", "8", "--levels", "--out"];
+    good(&[&sample[..], &[arg(&images)]].concat());
+    let words = |net: &Path| {
+        let args = [
+            "evaluate",
+            arg(&images),
+            "--reference",
+            arg(&images),
+            "--stacked",
+            "--k",
+            "2",
+            "--intervals",
+            "0",
+        ];
+        let all = [&args[..], &["--kernel-subsets", "1", "--features", arg(net), "--json"]].concat();
+        all.into_iter().map(String::from).collect::<Vec<_>>()
+    };
+    let args = words(&grey);
+    let found = parsed(&args.iter().map(String::as_str).collect::<Vec<_>>())["evaluation"].take();
+    assert_eq!((&found["width"], &found["features"]), (&18.into(), &"grey on each of 3 channels".into()));
+    let classes = found["modes"]["classes"].as_array().unwrap();
+    assert_eq!((classes.len(), &classes[5]["name"]), (27, &"cat | dog | duck".into()));
+    let shares: f64 = classes.iter().map(|c| c["share"]["value"].as_f64().unwrap()).sum();
+    assert!((shares - 1.0).abs() < 1e-9 && found["modes"]["hit"].as_u64() >= Some(1), "{}", found["modes"]);
+    assert!(found["frechet"]["value"].as_f64().unwrap().abs() < 1e-6, "{}", found["frechet"]);
+    let args = words(&colour);
+    run(&args.iter().map(String::as_str).collect::<Vec<_>>()).refused(&["stacked", "grey"]);
+}
+
 /// What has no likelihood says so before anything runs.
 #[test]
 fn systems_say_that_they_have_no_likelihood() {
@@ -308,35 +350,30 @@ fn systems_say_that_they_have_no_likelihood() {
     assert!(error.contains("velocity") && error.contains("not computed"), "{error}");
 }
 
-/// Two models and two samplers in one report, twice; the page is whole and alone.
-#[test]
-fn a_report_of_all_points() {
-    let dir = tempfile::tempdir().unwrap();
-    let net = classifier(&dir.path().join("c"));
-    let (a, b) =
-        (Model::tiny().write(&dir.path().join("a")), Model::with_classes().write(&dir.path().join("b")));
-    let (reference, out, work) =
-        (dir.path().join("r.npz"), dir.path().join("report.html"), dir.path().join("work"));
-    good(&[
-        "sample",
-        "--model",
-        arg(&a),
-        "--steps",
-        "2",
-        "--count",
-        "8",
-        "--seed",
-        "9",
-        "--out",
-        arg(&reference),
-    ]);
+/// The words of a small report into `report.html` of a folder: two models, a sampler that suits them and one that
+/// does not, 1 and 2 steps.
+fn small_report(dir: &Path) -> Vec<String> {
+    let net = classifier(&dir.join("c"));
+    let (a, b) = (Model::tiny().write(&dir.join("a")), Model::with_classes().write(&dir.join("b")));
+    let (reference, out, work) = (dir.join("r.npz"), dir.join("report.html"), dir.join("work"));
+    let draw = ["sample", "--model", arg(&a), "--steps", "2", "--count", "8", "--seed", "9", "--out"];
+    good(&[&draw[..], &[arg(&reference)]].concat());
     let models = format!("{},{}", arg(&a), arg(&b));
     let args = [
         &["trilemma", "--models", &models, "--samplers", "ddim,ddgan", "--steps", "1,2", "--count", "8"][..],
         &["--reference", arg(&reference), "--features", arg(&net), "--k", "2", "--intervals", "2"],
         &["--kernel-subsets", "2", "--batch", "4", "--work", arg(&work), "--out", arg(&out), "--json"],
-    ]
-    .concat();
+    ];
+    args.concat().into_iter().map(String::from).collect()
+}
+
+/// Two models and two samplers in one report, twice; the page is whole and alone.
+#[test]
+fn a_report_of_all_points() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, work) = (dir.path().join("report.html"), dir.path().join("work"));
+    let args = small_report(dir.path());
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let planned = parsed(&[&args[..], &["--plan"]].concat());
     assert_eq!(planned["points"].as_array().unwrap().len(), 4);
     assert!(planned["seconds"].as_f64().unwrap() > 0.0 && !work.exists() && !out.exists());

@@ -228,6 +228,79 @@ fn verbs_restore_pictures() {
     with(&["inpaint", arg(&whole), "--mask", arg(&mask)]);
 }
 
+/// A set is restored picture by picture: the first as alone, all in one job, what is there is not drawn again.
+#[test]
+fn sets_are_restored_and_judged() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = Folder::tiny().write(&dir.path().join("model"));
+    let side = Model::open(&model).unwrap().image().w as u32;
+    let at = |name: &str| dir.path().join(name);
+    let (set, mask, out, strip) = (at("set"), at("mask.png"), at("out.npz"), at("strip.png"));
+    std::fs::create_dir(&set).unwrap();
+    for i in 0..4 {
+        let pixel = |x: u32, y: u32| Rgb([(x * 12 + i * 20) as u8, (y * 9 + i * 31) as u8, (i * 60) as u8]);
+        RgbImage::from_fn(side, side, pixel).save(set.join(format!("{i}.png"))).unwrap();
+    }
+    RgbImage::from_fn(side, side, |x, _| Rgb([if x < 3 { 255 } else { 0 }; 3])).save(&mask).unwrap();
+    let rest =
+        ["--model", arg(&model), "--sampler", "ddrm", "--steps", "3", "--count", "2", "--out", arg(&out)];
+    let work = |name: &str| at(name).to_str().unwrap().to_string();
+    let with = |verb: &[&str], folder: &str| {
+        let ran = good(&[verb, &[arg(&set)], &rest, &["--json", "--work", &work(folder)]].concat());
+        (serde_json::from_str::<Value>(&ran.stdout).unwrap(), ran.stderr)
+    };
+    let (json, said) =
+        with(&["superres", "--scale", "2", "--degrade", "--batch", "3", "--strip", arg(&strip)], "a");
+    assert_eq!((&json["pictures"], &json["count"], &json["nfe"]), (&4.into(), &2.into(), &3.into()));
+    let value = |json: &Value, way: usize| json["ways"][way]["psnr"]["value"].as_f64().unwrap();
+    assert!(value(&json, 0) > 10.0 && value(&json, 2) >= value(&json, 1), "{json}");
+    assert_eq!(json["ways"][0]["name"], "bicubic");
+    assert!(said.contains("bicubic") && said.contains("the mean of 2"), "{said}");
+    assert!(image::open(&strip).unwrap().width() > 4 * side);
+    // Whole, left, bicubic, two ways and the mean lie in the file; the first is what the pictures are.
+    let read = |name: &str| -> Vec<u8> {
+        let mut zip = zip::ZipArchive::new(std::fs::File::open(&out).unwrap()).unwrap();
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut zip.by_name(&format!("{name}.npy")).unwrap(), &mut bytes).unwrap();
+        let file = npyz::NpyFile::new(&bytes[..]).unwrap();
+        assert_eq!(file.shape()[0], 4, "{name}");
+        file.into_vec::<u8>().unwrap()
+    };
+    let (whole, images) = (read("whole"), read("images"));
+    let len = (side * side * 3) as usize;
+    for i in 0..4 {
+        let picture = image::open(set.join(format!("{i}.png"))).unwrap().to_rgb8();
+        assert_eq!(&whole[i * len..(i + 1) * len], &picture.as_raw()[..]);
+    }
+    // Restored in other batches, all at once, they are the same; and once done, nothing is drawn.
+    let (again, _) = with(&["superres", "--scale", "2", "--degrade"], "b");
+    assert_eq!((&read("images"), &again["ways"]), (&images, &json["ways"]));
+    let (again, _) = with(&["superres", "--scale", "2", "--degrade"], "a");
+    assert_eq!(again["speed"], json["speed"]);
+    // Each is of its own picture: their means, four pixels at a time, are the measurement.
+    let average = |levels: &[u8]| levels.iter().map(|v| f64::from(*v)).sum::<f64>() / levels.len() as f64;
+    for (a, b) in images.chunks(len).zip(whole.chunks(len)) {
+        assert!((average(a) - average(b)).abs() < 12.0, "{} {}", average(a), average(b));
+    }
+    // A part of the set, of a hole; without --degrade nothing is known of what was.
+    let (json, _) = with(&["inpaint", "--mask", arg(&mask), "--pictures", "2", "--degrade"], "c");
+    assert_eq!((&json["pictures"], &json["ways"][0]["name"]), (&2.into(), &"mean fill".into()));
+    assert!(value(&json, 0) > 5.0);
+    let (json, _) = with(&["colorize"], "d");
+    assert!(json["ways"][0]["psnr"].is_null() && json["ways"].as_array().unwrap().len() == 3, "{json}");
+    let (json, _) = with(&["deblur", "--degrade", "--deviation", "0.8", "--noise", "5"], "e");
+    assert_eq!(json["ways"][0]["name"], "Wiener");
+    let refused = |more: &[&str], words: &[&str]| {
+        run(&[&["superres", arg(&set), "--scale", "2"], &rest[..], more].concat()).refused(words);
+    };
+    refused(&["--work", &work("a")], &["another run", "--work"]);
+    refused(&["--reference", arg(&at("gone.npz"))], &["gone.npz"]);
+    refused(&["--strip", arg(&at("strip.jpg"))], &["strip.jpg", ".png"]);
+    run(&["superres", arg(&set), "--model", arg(&model)]).refused(&["restored.png", ".npz"]);
+    let one = set.join("0.png");
+    run(&["superres", arg(&one), "--model", arg(&model), "--pictures", "3"]).refused(&["--pictures", "set"]);
+}
+
 #[test]
 fn what_cannot_be_restored_is_refused() {
     let dir = tempfile::tempdir().unwrap();

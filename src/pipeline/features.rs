@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// Multiply-adds of a batch, about.
 const WORK: u64 = 1 << 31;
+/// Combinations of classes.
+const MOST_MODES: usize = 10_000;
 
 /// A feature network's files, read and checked. No device is needed.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub struct FeatureModel {
     about: FeatureDescription,
     graph: Graph,
     fingerprint: Fingerprint,
+    /// Grey pictures that are stacked as the channels of one.
+    stacked: usize,
 }
 
 /// Pictures of one size.
@@ -108,7 +112,37 @@ impl FeatureModel {
         let mut built = Graph::new();
         net.build(weights, &mut built)?;
         let graph = passes::run(&built.without_taps());
-        Ok(FeatureModel { about: net.describe(), net, graph, fingerprint })
+        Ok(FeatureModel { about: net.describe(), net, graph, fingerprint, stacked: 1 })
+    }
+
+    /// The same network for pictures that are `count` grey ones, stacked as channels (Stacked MNIST: Metz et al.
+    /// 2017, arXiv:1611.02163). It looks at each channel: the features are all of theirs, and the classes all
+    /// combinations of theirs, 1000 of ten classes and three channels.
+    ///
+    /// # Errors
+    /// A network that is not of grey pictures or is no classifier, or more combinations than are counted.
+    pub fn stacked(mut self, count: usize) -> Result<FeatureModel, PipelineError> {
+        let refuse = |what: String| PipelineError::Option { option: "stacked", what };
+        let (called, classes) = (self.about.called.clone(), self.about.classes.clone());
+        if self.about.picture.c != 1 || classes.is_empty() || self.about.logits != classes.len() {
+            return Err(refuse(format!("{called} is no classifier of grey pictures")));
+        }
+        let all = u32::try_from(count).ok().and_then(|n| classes.len().checked_pow(n));
+        let Some(all) = all.filter(|all| count > 0 && *all <= MOST_MODES) else {
+            return Err(refuse(format!("{} classes in {count} channels are too many modes", classes.len())));
+        };
+        // The first channel's class is the first digit.
+        let digit = |mode: usize, channel: usize| {
+            mode / classes.len().pow((count - 1 - channel) as u32) % classes.len()
+        };
+        let name =
+            |mode: usize| (0..count).map(|c| &classes[digit(mode, c)][..]).collect::<Vec<_>>().join(" | ");
+        self.about.called = format!("{called} on each of {count} channels");
+        self.about.width *= count;
+        self.about.classes = (0..all).map(name).collect();
+        self.about.logits = all;
+        self.stacked = count;
+        Ok(self)
     }
 
     /// What goes in and what comes out.
@@ -162,25 +196,51 @@ impl Extractor {
             option: "features",
             what: format!("{} on {set}: {what}", about.called),
         };
-        let (mut values, mut logits) = (Vec::new(), Vec::new());
         let len = pictures.shape.len();
         if len == 0 || !pictures.levels.len().is_multiple_of(len) {
             return Err(refuse(format!("{} levels are no pictures", pictures.levels.len())));
         }
-        for chunk in pictures.levels.chunks(self.batch * len) {
-            let count = chunk.len() / len;
-            progress(values.len() / about.width.max(1), pictures.len());
+        let stacked = self.model.stacked;
+        if stacked > 1 && pictures.shape.c != stacked {
+            return Err(refuse(format!("{stacked} channels are wanted, these have {}", pictures.shape.c)));
+        }
+        let (mut values, mut logits) = (Vec::new(), Vec::new());
+        let all = pictures.len() * stacked;
+        for first in (0..all).step_by(self.batch) {
+            let count = self.batch.min(all - first);
+            progress(first / stacked, pictures.len());
             let mut numbers = Vec::with_capacity(self.batch * about.picture.len());
-            for picture in chunk.chunks_exact(len) {
-                numbers.extend(self.model.net.prepare(picture, pictures.shape).map_err(refuse)?);
+            for i in first..first + count {
+                let picture = &pictures.levels[i / stacked * len..(i / stacked + 1) * len];
+                let prepared = if stacked > 1 {
+                    let channel: Vec<u8> =
+                        picture.iter().skip(i % stacked).step_by(stacked).copied().collect();
+                    self.model.net.prepare(&channel, Shape { c: 1, ..pictures.shape })
+                } else {
+                    self.model.net.prepare(picture, pictures.shape)
+                };
+                numbers.extend(prepared.map_err(refuse)?);
             }
             numbers.resize(self.batch * about.picture.len(), 0.0);
             let found = self.evaluator.run(&[(PICTURE, &numbers)])?;
-            values.extend_from_slice(&found[0][..count * about.width]);
-            logits.extend_from_slice(&found[1][..count * about.logits]);
+            let each = |of: &[f32]| of.len() / self.batch * count;
+            values.extend_from_slice(&found[0][..each(&found[0])]);
+            logits.extend_from_slice(&found[1][..each(&found[1])]);
+        }
+        if stacked > 1 {
+            let classes = logits.len() / all;
+            logits =
+                logits.chunks_exact(classes * stacked).flat_map(|each| combined(each, classes)).collect();
         }
         Ok(Seen { features: Features::new(set, about.width, values)?, logits })
     }
+}
+
+/// Numbers of all combinations of classes: the sums of the channels' own, so that their softmax is the product
+/// of the channels'.
+fn combined(each: &[f32], classes: usize) -> Vec<f32> {
+    each.chunks_exact(classes)
+        .fold(vec![0.0], |sums, own| sums.iter().flat_map(|sum| own.iter().map(move |v| sum + v)).collect())
 }
 
 impl Seen {
@@ -202,5 +262,24 @@ impl Seen {
             1.0 / row.iter().map(|v| f64::from(v - most).exp()).sum::<f64>()
         };
         self.logits.chunks_exact(each.max(1)).map(sure).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn combinations_are_products_of_channels() {
+        let (a, b) = ([0.3f32, -1.0, 2.0], [1.5f32, 0.2, -0.7]);
+        let all = combined(&[a, b].concat(), 3);
+        assert_eq!(all.len(), 9);
+        let features = Features::new("two", 1, vec![0.0]).unwrap();
+        let seen = Seen { features: features.clone(), logits: all };
+        // The third of the first channel, the first of the second.
+        assert_eq!(seen.classes(), [6]);
+        let one =
+            |logits: [f32; 3]| Seen { features: features.clone(), logits: logits.to_vec() }.confidence()[0];
+        assert!((seen.confidence()[0] - one(a) * one(b)).abs() < 1e-6);
     }
 }

@@ -109,6 +109,14 @@ impl Job {
         if options.first_index.checked_add(options.count as u64).is_none() {
             return Err(refuse("first-index", "indices past 2^64 do not exist: begin lower"));
         }
+        for (reg, values) in &given {
+            let of = values.len() / program.registers[reg.0 as usize].shape.len().max(1);
+            if of != 1 && of != options.count {
+                let what =
+                    format!("{of} pictures are given for {} images: give one, or one each", options.count);
+                return Err(PipelineError::Option { option: "restoration", what });
+            }
+        }
         let gpu = pipeline.gpu().metered();
         let inner = &pipeline.0;
         inner.classes.label(&options.class, options.first_index)?;

@@ -69,6 +69,10 @@ pub struct MetricArgs {
     /// The feature network: a folder, or one of the zoo. Distances are called by its name
     #[arg(long, default_value = "zoo/fashion-classifier", value_name = "NAME|FOLDER|FILE")]
     pub features: String,
+    /// Pictures are three grey ones, stacked as channels (Stacked MNIST): the network looks at each channel, and
+    /// modes are combinations of its classes, 1000 of ten
+    #[arg(long)]
+    pub stacked: bool,
     /// Precision, recall, density and coverage: which neighbour's distance is the radius
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
     k: u32,
@@ -97,7 +101,8 @@ impl MetricArgs {
 
     /// The feature network on a device.
     pub fn extractor(&self, gpu: &Gpu) -> Result<Extractor, Failure> {
-        Ok(Extractor::new(gpu, FeatureModel::find(&self.features)?)?)
+        let model = FeatureModel::find(&self.features)?;
+        Ok(Extractor::new(gpu, if self.stacked { model.stacked(3)? } else { model })?)
     }
 }
 
@@ -361,13 +366,14 @@ pub fn default_folder(base: &Path, name: &str, options: &Sample, asked: &Value) 
     };
     let steps = options.steps.map_or(String::new(), |s| format!("-{s}"));
     let short: String = name.rsplit(['/', '\\']).next().unwrap_or(name).chars().take(40).collect();
-    // FNV-1a: to tell folders apart, not to prove anything.
-    let hash = asked
-        .to_string()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    let hash = format!("{:08x}", hash >> 32);
+    let hash = format!("{:08x}", fnv(asked.to_string().as_bytes()) >> 32);
     base.join(format!("{}-{}{steps}-{hash}", plain(&short), plain(options.sampler.name())))
+}
+
+/// FNV-1a: to tell folders apart, not to prove anything.
+pub fn fnv(bytes: &[u8]) -> u64 {
+    let mix = |h: u64, b: &u8| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, mix)
 }
 
 /// Looks at a set, showing how far it is.

@@ -1,5 +1,7 @@
 //! `undiffuse inpaint`, `superres`, `colorize`, `deblur`: a degraded picture restored by an
-//! unconditional model, as many ways as wanted.
+//! unconditional model, as many ways as wanted; or each picture of a set.
+
+mod set;
 
 use crate::output::png::MOST_ZOOM;
 use crate::output::{grid, png, try_file};
@@ -7,9 +9,12 @@ use crate::solver::Solver;
 use crate::{input, progress, Failure};
 use image::RgbImage;
 use serde_json::json;
+use set::SetArgs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use undiffuse::diffusion::linear::{Axes, Convolution, Degradation, Mask, Masked, Restoration};
+use undiffuse::diffusion::linear::{
+    plain, Axes, Convolution, Degradation, Mask, Masked, Operator, Restoration,
+};
 use undiffuse::diffusion::sampler::SolverOptions;
 use undiffuse::diffusion::Sampler;
 use undiffuse::gpu::Options;
@@ -20,7 +25,8 @@ use undiffuse::shape::Shape;
 /// What every restoration and every edit is told.
 #[derive(clap::Args)]
 pub struct Common {
-    /// The picture: PNG, JPEG, WebP, GIF, BMP or PNM
+    /// The picture: PNG, JPEG, WebP, GIF, BMP or PNM. To restore, also a set: a folder of pictures, or an .npz of
+    /// `images`
     pub image: PathBuf,
     /// The model, named as for `sample`
     #[arg(long, default_value = "emoji32", value_name = "NAME|FOLDER|OWNER/NAME")]
@@ -45,8 +51,8 @@ pub struct Common {
     /// Seed of all noise
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
-    /// A .png file: the picture, or what is left of it, then what was drawn
-    #[arg(long, default_value = "restored.png", value_name = "FILE.png")]
+    /// A .png file: the picture, or what is left of it, then what was drawn; an .npz file of a set
+    #[arg(long, default_value = "restored.png", value_name = "FILE")]
     pub out: PathBuf,
     /// Width of a pixel in the output
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_ZOOM)))]
@@ -72,6 +78,8 @@ struct How {
     noise: f64,
     #[command(flatten)]
     solver: Solver,
+    #[command(flatten, next_help_heading = "Of a set")]
+    set: SetArgs,
 }
 
 /// Fill the unknown part of a picture
@@ -83,6 +91,9 @@ pub struct Inpaint {
     /// transparent in the picture]
     #[arg(long, value_name = "FILE")]
     mask: Option<PathBuf>,
+    /// The picture is whole: hide the part first, and tell how near the restorations come
+    #[arg(long, requires = "mask")]
+    degrade: bool,
 }
 
 /// Make a small picture larger
@@ -112,6 +123,9 @@ pub struct Superres {
 pub struct Colorize {
     #[command(flatten)]
     how: How,
+    /// Its colours are right: tell how near the restorations come
+    #[arg(long)]
+    degrade: bool,
 }
 
 /// Take a blur away
@@ -130,30 +144,72 @@ pub struct Deblur {
     degrade: bool,
 }
 
-/// A picture and what was done to it.
+/// Pictures and what was done to them.
 struct Task {
     degradation: Arc<dyn Degradation>,
-    /// `[h, w, c]` of what is left, -1 to 1.
+    /// `[count, h, w, c]` of what is left, -1 to 1.
     measured: Vec<f32>,
-    /// The whole picture, where it is known.
+    /// The whole pictures, where they are known.
     whole: Option<Vec<f32>>,
+    /// What is done about it without a model: its name, and what it makes of what is left.
+    plain: (&'static str, Operator),
+}
+
+/// What a user names: a picture, or a set of one size.
+struct Given {
+    pictures: Vec<RgbImage>,
+    /// Where the one picture is transparent.
+    clear: Option<RgbImage>,
+    /// What tells a set from others.
+    hash: Option<u64>,
+}
+
+impl Given {
+    fn read(how: &How) -> Result<Given, Failure> {
+        let path = &how.common.image;
+        if SetArgs::is_set(path) {
+            return how.set.read(path);
+        }
+        how.set.refuse(path)?;
+        let (picture, clear) = input::read_with_alpha(path)?;
+        Ok(Given { pictures: vec![picture], clear, hash: None })
+    }
+
+    /// Width and height.
+    fn size(&self) -> (u32, u32) {
+        self.pictures.first().map_or((0, 0), |p| p.dimensions())
+    }
+
+    /// All at the size that is wanted, as numbers from -1 to 1, one after the other.
+    fn sized(self, shape: Shape) -> Result<Vec<f32>, Failure> {
+        let size = (shape.w as u32, shape.h as u32);
+        let mut all = Vec::new();
+        for (i, picture) in self.pictures.into_iter().enumerate() {
+            // Of a set it is said once.
+            let picture = if i == 0 { picture } else { input::fit(picture, size) };
+            all.extend(sized(picture, shape)?);
+        }
+        Ok(all)
+    }
 }
 
 pub fn inpaint(args: &Inpaint) -> Result<(), Failure> {
     let c = &args.how.common;
-    run(&args.how, |shape| {
-        let (picture, clear) = input::read_with_alpha(&c.image)?;
-        let hidden = match &args.mask {
-            Some(path) => read_mask(path, picture.dimensions(), &c.image)?,
-            None => {
-                clear.ok_or("the picture has no transparent part: say with --mask what is to be filled")?
+    run(&args.how, |mut given, shape| {
+        let hidden = match (&args.mask, given.clear.take()) {
+            (Some(path), _) => read_mask(path, given.size(), &c.image)?,
+            (None, Some(clear)) => clear,
+            (None, None) => {
+                let what = "the picture has no transparent part: say with --mask what is to be filled";
+                return Err(what.into());
             }
         };
         let mask = Mask::new(shape, &known(hidden, shape))?;
-        let whole = sized(picture, shape)?;
+        let whole = given.sized(shape)?;
         let measured = apply(&mask, &whole);
-        // What is hidden may be anything: it is no measure of the restorations.
-        Ok(Task { degradation: Arc::new(mask), measured, whole: None })
+        let plain = ("mean fill", plain::mean_fill(&mask));
+        // What is hidden may be anything: it is no measure of the restorations, unless the user says so.
+        Ok(Task { degradation: Arc::new(mask), measured, whole: args.degrade.then_some(whole), plain })
     })
 }
 
@@ -174,7 +230,7 @@ fn known(hidden: RgbImage, shape: Shape) -> Vec<bool> {
 }
 
 pub fn superres(args: &Superres) -> Result<(), Failure> {
-    run(&args.how, |shape| {
+    run(&args.how, |given, shape| {
         let mut axes = match args.kernel.as_str() {
             "bicubic" => Axes::bicubic(shape, args.scale)?,
             _ => Axes::average(shape, args.scale)?,
@@ -184,28 +240,32 @@ pub fn superres(args: &Superres) -> Result<(), Failure> {
             axes = axes.then(Axes::grey(small)?)?;
         }
         let small = axes.operator().to();
+        let larger = plain::bicubic(small, shape)?;
         let Some(path) = &args.mask else {
-            return degraded(&args.how, Arc::new(axes), shape, args.degrade);
+            return degraded(&args.how, given, Arc::new(axes), args.degrade, ("bicubic", larger));
         };
-        let size = (small.w as u32, small.h as u32);
-        let given = if args.degrade { size } else { input::read(&args.how.common.image)?.dimensions() };
-        let known = known(read_mask(path, given, &args.how.common.image)?, small);
-        let masked = Masked::new(Arc::new(axes), &known)?;
-        let task = degraded(&args.how, Arc::new(masked), shape, args.degrade)?;
+        let size = if args.degrade { (small.w as u32, small.h as u32) } else { given.size() };
+        let known = known(read_mask(path, size, &args.how.common.image)?, small);
+        let (masked, mask) = (Masked::new(Arc::new(axes), &known)?, Mask::new(small, &known)?);
+        let plain = ("mean fill, bicubic", Operator::Chain(vec![plain::mean_fill(&mask), larger]));
+        let task = degraded(&args.how, given, Arc::new(masked), args.degrade, plain)?;
         // What the picture has where it is unknown was not measured.
-        Ok(Task { measured: apply(&Mask::new(small, &known)?, &task.measured), ..task })
+        Ok(Task { measured: apply(&mask, &task.measured), ..task })
     })
 }
 
 pub fn colorize(args: &Colorize) -> Result<(), Failure> {
     // Whatever colours it has are taken away first.
-    run(&args.how, |shape| {
-        Ok(Task { whole: None, ..degraded(&args.how, Arc::new(Axes::grey(shape)?), shape, true)? })
+    run(&args.how, |given, shape| {
+        let grey = Axes::grey(shape)?;
+        let copy = ("grey copy", plain::bicubic(grey.operator().to(), shape)?);
+        let task = degraded(&args.how, given, Arc::new(grey), true, copy)?;
+        Ok(Task { whole: task.whole.filter(|_| args.degrade), ..task })
     })
 }
 
 pub fn deblur(args: &Deblur) -> Result<(), Failure> {
-    run(&args.how, |shape| {
+    run(&args.how, |given, shape| {
         let degradation: Arc<dyn Degradation> = match &args.kernel {
             None => Arc::new(Axes::gaussian_blur(shape, args.deviation)?),
             Some(path) => {
@@ -216,33 +276,63 @@ pub fn deblur(args: &Deblur) -> Result<(), Failure> {
                 Arc::new(Convolution::new(shape, (h, w), &weights)?)
             }
         };
-        degraded(&args.how, degradation, shape, args.degrade)
+        let nothing = ("Wiener", plain::mean_fill(&Mask::new(shape, &vec![true; shape.pixels()])?));
+        let task = degraded(&args.how, given, degradation, args.degrade, nothing)?;
+        let ratio = noise_ratio(args.how.noise / 127.5, &task.measured, shape);
+        Ok(Task { plain: ("Wiener", plain::wiener(&*task.degradation, ratio)?), ..task })
     })
 }
 
-/// The task of a picture that was degraded already, or is now.
-fn degraded(
-    how: &How,
-    degradation: Arc<dyn Degradation>,
-    shape: Shape,
-    degrade: bool,
-) -> Result<Task, Failure> {
-    let picture = input::read(&how.common.image)?;
-    let to = if degrade { shape } else { degradation.operator().to() };
-    let picture = sized(picture, to)?;
-    let mut measured = if degrade { apply(&*degradation, &picture) } else { picture.clone() };
-    if degrade && how.noise > 0.0 {
-        let mut noise = vec![0.0; measured.len()];
-        // Of an image that no count reaches: the restorations' own noise is another.
-        noise::fill(how.common.seed, u64::MAX, 0, &mut noise);
-        measured.iter_mut().zip(&noise).for_each(|(m, z)| *m += (how.noise / 127.5) as f32 * z);
-    }
-    Ok(Task { degradation, measured, whole: degrade.then_some(picture) })
+/// The variance of the noise, that of 8 bits' rounding with it, by that of the pictures about their means, as far
+/// as what is left of them tells it.
+fn noise_ratio(deviation: f64, measured: &[f32], shape: Shape) -> f64 {
+    let noise = deviation * deviation + (1.0 / 127.5f64).powi(2) / 12.0;
+    let variance = |picture: &[f32]| {
+        let n = picture.len() as f64;
+        let mean = picture.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
+        picture.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n
+    };
+    let pictures = measured.chunks_exact(shape.len());
+    let count = pictures.len().max(1) as f64;
+    let signal = pictures.map(variance).sum::<f64>() / count - noise;
+    // Nothing but noise: its mean is all that is known.
+    noise / signal.max(1e-6)
 }
 
-fn apply(degradation: &dyn Degradation, picture: &[f32]) -> Vec<f32> {
-    let picture: Vec<f64> = picture.iter().map(|v| f64::from(*v)).collect();
-    degradation.operator().apply(&picture).iter().map(|v| *v as f32).collect()
+/// The task of pictures that were degraded already, or are now.
+fn degraded(
+    how: &How,
+    given: Given,
+    degradation: Arc<dyn Degradation>,
+    degrade: bool,
+    plain: (&'static str, Operator),
+) -> Result<Task, Failure> {
+    let operator = degradation.operator();
+    let pictures = given.sized(if degrade { operator.from() } else { operator.to() })?;
+    let mut measured = if degrade { apply(&*degradation, &pictures) } else { pictures.clone() };
+    if degrade && how.noise > 0.0 {
+        let mut noise = vec![0.0; operator.to().len()];
+        for (i, picture) in measured.chunks_exact_mut(noise.len()).enumerate() {
+            // Of images that no count reaches: the restorations' own noise is another.
+            noise::fill(how.common.seed, u64::MAX - i as u64, 0, &mut noise);
+            picture.iter_mut().zip(&noise).for_each(|(m, z)| *m += (how.noise / 127.5) as f32 * z);
+        }
+    }
+    Ok(Task { degradation, measured, whole: degrade.then_some(pictures), plain })
+}
+
+/// What a degradation leaves of each picture.
+fn apply(degradation: &dyn Degradation, pictures: &[f32]) -> Vec<f32> {
+    by(&degradation.operator(), pictures)
+}
+
+/// What an operator makes of each picture.
+fn by(operator: &Operator, pictures: &[f32]) -> Vec<f32> {
+    let each = pictures.chunks_exact(operator.from().len().max(1)).flat_map(|picture| {
+        let picture: Vec<f64> = picture.iter().map(|v| f64::from(*v)).collect();
+        operator.apply(&picture)
+    });
+    each.map(|v| v as f32).collect()
 }
 
 /// A picture at the size that is wanted, as numbers from -1 to 1.
@@ -309,19 +399,28 @@ pub fn work(common: &Common, model: Model, options: &Sample) -> Result<(Job, Str
 }
 
 /// Opens the model, makes the task for its size, restores, and writes.
-fn run(how: &How, task: impl FnOnce(Shape) -> Result<Task, Failure>) -> Result<(), Failure> {
+fn run(how: &How, task: impl FnOnce(Given, Shape) -> Result<Task, Failure>) -> Result<(), Failure> {
     let common = &how.common;
     if !how.sampler.restores() {
         let names: Vec<&str> = Sampler::all().filter(|s| s.restores()).map(Sampler::name).collect();
         let name = how.sampler.name();
         return Err(format!("--sampler {name}: it does not restore; choose {}", names.join(", ")).into());
     }
-    writable(common)?;
+    if SetArgs::is_set(&common.image) {
+        how.set.writable(common)?;
+    } else {
+        writable(common)?;
+    }
     let (model, shape) = picture_model(common)?;
-    let Task { degradation, measured, whole } = task(shape)?;
+    let given = Given::read(how)?;
+    let hash = given.hash;
+    let task = task(given, shape)?;
+    if let Some(hash) = hash {
+        return set::run(how, model, task, hash);
+    }
+    let Task { degradation, measured, whole, .. } = task;
     let (name, operator) = (degradation.name(), degradation.operator());
-    let given: Vec<f64> = measured.iter().map(|v| f64::from(*v)).collect();
-    let shown: Vec<f32> = degradation.pseudo_inverse().apply(&given).iter().map(|v| *v as f32).collect();
+    let shown = by(&degradation.pseudo_inverse(), &measured);
     let options = Sample {
         sampler: how.sampler,
         solver: how.solver.over(SolverOptions::default()),

@@ -267,6 +267,9 @@ fn command(args: &Args, name: &str, options: &Sample, folder: &Path) -> String {
         words.extend(["--class", class]);
     }
     words.extend(["--seed", &seed, "--count", &count, "--features", &args.metrics.features]);
+    if args.metrics.stacked {
+        words.push("--stacked");
+    }
     let (reference, folder) = (args.reference.display().to_string(), folder.display().to_string());
     words.extend(["--reference", &reference, "--work", &folder]);
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,+=%".contains(c);

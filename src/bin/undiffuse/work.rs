@@ -128,7 +128,8 @@ impl Work {
         Ok(left)
     }
 
-    /// Draws what of `wanted` is missing; each batch is written when it is done.
+    /// Draws what of `wanted` is missing; each batch is written when it is done. A restoration is of the images
+    /// of `wanted`.
     pub fn draw(
         &self,
         pipeline: &Pipeline,
@@ -142,7 +143,9 @@ impl Work {
         let mut progress = Progress::new();
         for range in left {
             let count = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-            let options = Sample { first_index: range.start, count, ..options.clone() };
+            let at = (range.start - wanted.start) as usize;
+            let restoration = options.restoration.as_ref().map(|r| r.of_images(at..at + count));
+            let options = Sample { first_index: range.start, count, restoration, ..options.clone() };
             let mut job = pipeline.sample(&options)?;
             let shape = pipeline.model().image();
             let (mut first, mut before) = (range.start, (Instant::now(), Energy::start()));

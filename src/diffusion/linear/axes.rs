@@ -1,5 +1,6 @@
 //! Degradations that are a matrix along each axis: smaller pictures, blur, grey.
 
+use super::plain::keys;
 use super::{Degradation, Matrix, Operator, Spectrum};
 use crate::diffusion::Error;
 use crate::shape::Shape;
@@ -42,11 +43,6 @@ impl Axes {
     /// # Errors
     /// A scale that does not divide the sides.
     pub fn bicubic(shape: Shape, scale: usize) -> Result<Axes, Error> {
-        let cubic = |x: f64| match x.abs() {
-            x if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
-            x if x < 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
-            _ => 0.0,
-        };
         let along = |n: usize| {
             let middle = |r: usize| (r as f64 + 0.5) * scale as f64 - 0.5;
             let reach = 2 * scale as i64 + 1;
@@ -54,7 +50,7 @@ impl Axes {
             for (r, row) in rows.iter_mut().enumerate() {
                 let at = middle(r).floor() as i64;
                 for c in at - reach..=at + reach {
-                    let weight = cubic((c as f64 - middle(r)) / scale as f64);
+                    let weight = keys((c as f64 - middle(r)) / scale as f64);
                     row[c.clamp(0, n as i64 - 1) as usize] += weight;
                 }
                 let sum: f64 = row.iter().sum();

@@ -14,6 +14,7 @@ mod mask;
 mod masked;
 mod matrix;
 mod operator;
+pub mod plain;
 
 pub use axes::Axes;
 pub use convolution::Convolution;
@@ -79,13 +80,25 @@ impl Spectrum {
 pub struct Restoration {
     /// What was done to it.
     pub degradation: std::sync::Arc<dyn Degradation>,
-    /// What is left of it, `[h, w, c]` of the operator's result, in the model's range.
+    /// What is left of it, `[h, w, c]` of the operator's result, in the model's range; or of as many pictures as
+    /// images are drawn, `[count, h, w, c]`, one after the other.
     pub measured: Vec<f32>,
     /// The deviation of the noise in it, in the same range.
     pub noise: f64,
 }
 
 impl Restoration {
+    /// That of some of its images; one picture serves all.
+    #[must_use]
+    pub fn of_images(&self, images: std::ops::Range<usize>) -> Restoration {
+        let len = self.degradation.operator().to().len();
+        let measured = match self.measured.len() == len {
+            true => self.measured.clone(),
+            false => self.measured.get(images.start * len..images.end * len).unwrap_or_default().to_vec(),
+        };
+        Restoration { measured, ..self.clone() }
+    }
+
     /// Refuses noise, of a method that knows none.
     pub(super) fn noiseless(&self, sampler: super::Sampler) -> Result<(), Error> {
         match self.noise == 0.0 {
@@ -104,7 +117,7 @@ impl Restoration {
             let need = format!("the model draws images of {shape}");
             return Err(Error::option("degradation", format!("of {}", operator.from()), need));
         }
-        if self.measured.len() != operator.to().len() {
+        if self.measured.is_empty() || !self.measured.len().is_multiple_of(operator.to().len().max(1)) {
             let need = format!("{} leaves {} of an image", self.degradation.name(), operator.to());
             return Err(Error::option("measured", format!("{} numbers", self.measured.len()), need));
         }

@@ -6,6 +6,9 @@ use std::fmt::Write;
 use undiffuse::metrics::Estimate;
 use undiffuse::pipeline::Evaluation;
 
+/// Classes that a reader looks at one by one.
+const MOST_CLASSES: usize = 100;
+
 /// Everything that a feature network tells.
 pub fn text(head: &str, reference: &str, found: &Evaluation) -> String {
     let mut text =
@@ -46,7 +49,10 @@ pub fn text(head: &str, reference: &str, found: &Evaluation) -> String {
         let rows = m.classes.iter().map(|c| {
             vec![c.name.clone(), percent(Some(c.share.value)), percent(c.reference), percent(c.recall)]
         });
-        text += &table(&head, &rows.collect::<Vec<_>>());
+        // A thousand of them are for --json.
+        if m.classes.len() <= MOST_CLASSES {
+            text += &table(&head, &rows.collect::<Vec<_>>());
+        }
     }
     if found.subsets > 0 {
         let _ = writeln!(

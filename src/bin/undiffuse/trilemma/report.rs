@@ -18,6 +18,9 @@ stroke-dasharray:4 3}.sheets{display:grid;grid-template-columns:repeat(auto-fill
 figure{margin:0}figure img{width:100%;image-rendering:pixelated}figcaption,code{font-size:12px}code{word-break:\
 break-all}.best{font-weight:600}";
 
+/// The page needs nothing else, and a browser holds it to that.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+
 /// The numbers of a row, by name.
 fn columns(p: &Point) -> Vec<(&'static str, Option<Estimate>, usize)> {
     let (e, c) = (&p.evaluation, p.evaluation.compared.as_ref());
@@ -101,7 +104,8 @@ pub fn html(points: &[Point], left: &[Left], about: &Value) -> Result<String, se
     let word = |key: &str| escaped(about[key].as_str().unwrap_or_default());
     let models = names(points);
     let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\"><meta name=\"viewport\" \
          content=\"width=device-width\"><title>The trilemma: quality, coverage, speed</title><style>{STYLE}\
          </style></head><body>\n<h1>Quality, coverage and speed</h1>\n<p>{} points of {} images each, against {} \
          by the features of {}, on {}. Quality is the Frechet distance in these features{}. Bars are intervals of \
