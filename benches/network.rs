@@ -1,6 +1,6 @@
 //! One evaluation of a network, dispatch by dispatch:
 //!
-//!     cargo bench --bench network -- [--tangent] FOLDER BATCH [REPEATS]
+//!     cargo bench --bench network -- [--tangent] [--exact | --fastest] FOLDER BATCH [REPEATS]
 //!
 //! FOLDER holds a diffusers `config.json`, or `unet/config.json`; weights are those of
 //! tests, made from names. `--tangent` evaluates its derivative along a direction too. `--serve` in place of REPEATS evaluates once for each line
@@ -13,14 +13,16 @@ use std::time::Instant;
 use undiffuse::engine::{evaluate_again, profile};
 use undiffuse::gpu::{Gpu, Options};
 use undiffuse::graph::{passes, Graph};
+use undiffuse::kernels::Summation;
 use undiffuse::models;
 use undiffuse::weights::{Deterministic, Json};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let (flags, args): (Vec<String>, Vec<String>) = args.into_iter().partition(|a| a == "--tangent");
+    let (flags, args): (Vec<String>, Vec<String>) =
+        args.into_iter().partition(|a| a.starts_with("--") && a != "--serve");
     let [folder, batch, rest @ ..] = &args[..] else {
-        eprintln!("usage: network [--tangent] FOLDER BATCH [REPEATS | --serve]");
+        eprintln!("usage: network [--tangent] [--exact | --fastest] FOLDER BATCH [REPEATS | --serve]");
         return Ok(());
     };
     let (folder, n): (&Path, usize) = (Path::new(folder), batch.parse()?);
@@ -29,11 +31,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut graph = Graph::new();
     models::open(&Json::read(&path, 1 << 20)?, None)?.build(&Deterministic, &mut graph)?;
     let mut graph = graph.without_taps();
-    if !flags.is_empty() {
+    let flag = |name: &str| flags.iter().any(|f| f == name);
+    if flag("--tangent") {
         graph = graph.with_tangent("sample", "output")?;
     }
     let graph = passes::run(&graph);
-    let gpu = Gpu::open(&Options::default())?;
+    let summation = match (flag("--exact"), flag("--fastest")) {
+        (true, _) => Summation::Exact,
+        (_, true) => Summation::Fastest,
+        _ => Summation::Image,
+    };
+    let gpu = Gpu::open(&Options { summation, ..Options::default() })?;
     if rest.first().is_some_and(|r| r == "--serve") {
         let mut again = evaluate_again(&gpu, &graph, n)?;
         again()?;

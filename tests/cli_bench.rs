@@ -20,7 +20,18 @@ fn write(path: &Path, value: &Value) {
 
 #[test]
 fn help_names_every_option() {
-    let common = ["model", "recipe", "synthetic-weights", "batch", "repeats", "adapter", "backend", "json"];
+    let common = [
+        "model",
+        "recipe",
+        "synthetic-weights",
+        "batch",
+        "repeats",
+        "adapter",
+        "backend",
+        "json",
+        "exact",
+        "fastest",
+    ];
     for (verb, options) in [
         (&["bench", "network"][..], &["markdown", "compare"][..]),
         (&["bench", "ops"], &[]),
@@ -62,6 +73,7 @@ fn a_network_in_numbers() {
         (&told["bench"], &told["batch"], &told["model"]),
         (&json!("network"), &json!(2), &json!(MODEL))
     );
+    assert_eq!(told["batch_invariant"], true);
     assert!(told["adapter"].is_string() && told["kernel_set"].as_str().is_some_and(|k| k.len() == 64));
     assert_eq!(told["seconds"].as_array().map(Vec::len), Some(2));
     // As `inspect` counts: multiply-adds of an image, dispatches, and the bytes that they move.

@@ -171,6 +171,38 @@ fn one_image_of_a_folder_is_made_again_alone() {
 }
 
 #[test]
+fn the_order_of_sums_is_recorded_and_made_again() {
+    let place = Place::new(&Model::tiny());
+    let given = |name: &str, flags: &[&str]| {
+        place.draw(name, &[&["--count", "3", "--batch", "2"], flags].concat());
+        record(&place.at(name))
+    };
+    let (plain, exact) = (given("p.png", &[]), given("e.png", &["--exact"]));
+    assert_eq!((plain.get("summation"), &exact["summation"]), (None, &json!("exact")));
+    assert_eq!((&plain["batch_invariant"], &exact["batch_invariant"]), (&json!(true), &json!(true)));
+    assert_ne!(plain["kernel_set"], exact["kernel_set"]);
+    let (again, like) = place.like("e.png", &[]);
+    assert_eq!((&like["equal"], &like["differences"]), (&json!(true), &json!([])), "{}", again.stderr);
+    // A flag comes before what is recorded: the shaders' sums are others.
+    let (ran, like) = place.like("p.png", &["--exact"]);
+    assert_eq!(like["differences"][0]["what"], "kernel set", "{}", ran.stderr);
+    // Where the batch has a part in the images, it is drawn again, also for an image alone.
+    let ran = place.draw("f", &["--fastest", "--count", "3", "--batch", "2"]);
+    assert!(ran.stderr.contains("for 2 images at once: an image depends on that number"), "{}", ran.stderr);
+    let one = record(&place.at("f/000002.png"));
+    assert_eq!(
+        (&one["batch_invariant"], &one["batch"], &one["count"]),
+        (&json!(false), &json!(2), &json!(1))
+    );
+    let (ran, like) = place.like("f/000002.png", &[]);
+    assert_eq!(like["equal"], true, "{}", ran.stderr);
+    let json: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&json["batch"], &json["summation"]), (&json!(2), &json!("fastest")));
+    let both = run(&["sample", "--exact", "--fastest"]);
+    assert!(both.code == Some(2) && both.stderr.contains("cannot be used with"), "{}", both.stderr);
+}
+
+#[test]
 fn flags_come_before_what_is_recorded_and_that_is_said() {
     let place = Place::new(&Model::with_classes());
     place.draw("g.png", &["--class", "dog", "--eta", "0.5"]);

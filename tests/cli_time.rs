@@ -76,6 +76,8 @@ fn compare_draws_a_sheet_and_distances() {
     let json: Value = serde_json::from_str(&ran.stdout).unwrap();
     let points = json["points"].as_array().unwrap();
     assert_eq!(points.len(), 8);
+    assert_eq!(json["kernel_set"], undiffuse::kernels::set_hash());
+    assert_eq!(json["batch_invariant"], true);
     let distance = |name: &str, steps: u64| {
         points.iter().find(|p| p["sampler"] == name && p["steps"] == steps).unwrap()["distance"].as_f64()
     };

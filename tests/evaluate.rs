@@ -150,9 +150,11 @@ fn parts_give_what_one_process_gives() {
     sample(&other, &["--seed", "4"]);
     let evaluate = |subject: &Path, reference: &Path| {
         let args = ["evaluate", arg(subject), "--reference", arg(reference), "--features", arg(&net)];
-        parsed(&[&args[..], &["--k", "3", "--intervals", "4", "--kernel-subsets", "2", "--json"]].concat())
-            ["evaluation"]
-            .take()
+        let mut told = parsed(
+            &[&args[..], &["--k", "3", "--intervals", "4", "--kernel-subsets", "2", "--json"]].concat(),
+        );
+        assert_eq!(told["kernel_set"], undiffuse::kernels::set_hash());
+        told["evaluation"].take()
     };
     let one = evaluate(&whole, &other);
     same(&evaluate(&all_seen, &other), &one);

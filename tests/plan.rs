@@ -14,7 +14,7 @@ use undiffuse::models;
 use undiffuse::shape::Shape;
 use undiffuse::weights::{deterministic, Deterministic, Json, Param};
 
-const SWIFTSHADER: Caps = Caps { subgroup: Some(4), int64: false, stream: true, images: true, choices: None };
+const SWIFTSHADER: Caps = Caps { subgroup: Some(4), stream: true, images: true, ..Caps::CORE };
 
 fn network(case: &str) -> Graph {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/diffusers").join(case);

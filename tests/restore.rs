@@ -176,6 +176,8 @@ fn verbs_restore_pictures() {
         let ran = good(&[verb, &more[..]].concat());
         let json: Value = serde_json::from_str(&ran.stdout).unwrap();
         assert_eq!((&json["count"], &json["nfe"]), (&2.into(), &4.into()));
+        assert_eq!(json["batch_invariant"], true);
+        assert_eq!(json["kernel_set"], undiffuse::kernels::set_hash());
         (json, image::open(&out).unwrap().to_rgb8(), ran.stderr)
     };
     let (json, sheet, _) = with(&["inpaint", arg(&whole), "--mask", arg(&mask)]);

@@ -1,7 +1,7 @@
 //! Which adapters there are, and which one is taken.
 
 use super::GpuError;
-use crate::kernels::Caps;
+use crate::kernels::{Caps, Summation};
 
 /// How to choose an adapter and a device.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +12,8 @@ pub struct Options {
     pub backend: Option<String>,
     /// Ask for core WebGPU limits and no features: what the weakest adapter has. For tests.
     pub core_only: bool,
+    /// What the order of sums may follow from.
+    pub summation: Summation,
 }
 
 /// An adapter as it describes itself.
@@ -50,7 +52,7 @@ pub fn caps(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Caps {
         int64: features.contains(wgpu::Features::SHADER_INT64),
         stream: info.device_type == wgpu::DeviceType::Cpu,
         images: info.device_type == wgpu::DeviceType::Cpu && !inserts(),
-        choices: None,
+        ..Caps::CORE
     }
 }
 

@@ -42,7 +42,7 @@ pub static DESCRIBED: &[Described] = &[
         name: "navi21",
         about: "AMD Radeon RX 6800 XT (Navi 21, RDNA 2), Mesa's RADV on Linux",
         // 32 or 64 lanes as the driver likes: wgpu cannot pin the size.
-        caps: Caps { subgroup: None, int64: true, stream: false, images: false, choices: None },
+        caps: Caps { int64: true, ..Caps::CORE },
         rates: Some(Rates {
             flops: 20.74e12,
             bandwidth: 512e9,
@@ -64,7 +64,7 @@ pub static DESCRIBED: &[Described] = &[
         name: "apple7",
         about: "Apple M1 with 8 GPU cores (GPU family Apple7), Metal",
         // wgpu reports no fixed subgroup size on Metal.
-        caps: Caps { subgroup: None, int64: true, stream: false, images: false, choices: None },
+        caps: Caps { int64: true, ..Caps::CORE },
         rates: Some(Rates {
             flops: 2.6e12,
             bandwidth: 68.25e9,
@@ -92,7 +92,7 @@ pub static DESCRIBED: &[Described] = &[
     Described {
         name: "lavapipe",
         about: "Mesa's software Vulkan on a processor with AVX2",
-        caps: Caps { subgroup: Some(8), int64: true, stream: true, images: true, choices: None },
+        caps: Caps { subgroup: Some(8), int64: true, stream: true, images: true, ..Caps::CORE },
         rates: Some(Rates {
             flops: 47e9,
             bandwidth: 28e9,

@@ -31,7 +31,7 @@ pub use ticket::Ticket;
 pub use trial::{Arrays, Cut, Trial, GUARD};
 pub use tuning::{cache_folder, Tuning};
 
-use crate::kernels::{set_hash, Caps, Choices, Kernel, Variant};
+use crate::kernels::{set_hash, Caps, Choices, Kernel, Summation, Variant};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -44,7 +44,7 @@ pub const DEADLINE: Duration = Duration::from_secs(180);
 /// A device, its queue, and the kernels compiled for it. Cheap to clone; may be
 /// shared by threads.
 #[derive(Clone, Debug)]
-pub struct Gpu(Arc<Inner>, Option<Arc<Meter>>, Option<&'static Choices>);
+pub struct Gpu(Arc<Inner>, Option<Arc<Meter>>, Option<&'static Choices>, Summation);
 
 #[derive(Debug)]
 struct Inner {
@@ -126,7 +126,7 @@ impl Gpu {
         // Our own calls run in error scopes; what still arrives here is a bug
         // to be told of, never a panic in the user's program.
         device.on_uncaptured_error(Arc::new(|e| tracing::error!(%e, "uncaptured GPU error")));
-        Ok(Self::new(device, queue, lost))
+        Ok(Self::new(device, queue, lost).with_summation(options.summation))
     }
 
     /// Uses a device that the application owns. The features and limits that the
@@ -156,7 +156,7 @@ impl Gpu {
             #[cfg(target_arch = "wasm32")]
             pending: scope::Pending::default(),
         });
-        let gpu = Gpu(inner, None, None);
+        let gpu = Gpu(inner, None, None, Summation::default());
         gpu.set_memory_budget(budget);
         gpu
     }
@@ -164,7 +164,7 @@ impl Gpu {
     /// The same device with counters of its own, from zero: two users of one
     /// device, on whatever threads, each learn what they did.
     pub fn metered(&self) -> Gpu {
-        Gpu(self.0.clone(), Some(Arc::default()), self.2)
+        Gpu(self.0.clone(), Some(Arc::default()), self.2, self.3)
     }
 
     /// The same device, planned for with what was learnt of it ([`Tuning`]). Equal choices
@@ -172,7 +172,7 @@ impl Gpu {
     pub fn with_choices(&self, choices: Choices) -> Gpu {
         static KNOWN: Mutex<Vec<&'static Choices>> = Mutex::new(Vec::new());
         if choices.is_empty() {
-            return Gpu(self.0.clone(), self.1.clone(), None);
+            return Gpu(self.0.clone(), self.1.clone(), None, self.3);
         }
         let mut known = lock(&KNOWN);
         let found = known.iter().copied().find(|k| **k == choices);
@@ -181,7 +181,17 @@ impl Gpu {
             known.push(kept);
             kept
         });
-        Gpu(self.0.clone(), self.1.clone(), Some(choices))
+        Gpu(self.0.clone(), self.1.clone(), Some(choices), self.3)
+    }
+
+    /// The same device, planned for with another order of summation ([`Options::summation`]).
+    pub fn with_summation(&self, summation: Summation) -> Gpu {
+        Gpu(self.0.clone(), self.1.clone(), self.2, summation)
+    }
+
+    /// What the order of sums in plans for this device follows from.
+    pub fn summation(&self) -> Summation {
+        self.3
     }
 
     /// Adds to a counter of the device and, where it has one, of this handle.
@@ -213,15 +223,23 @@ impl Gpu {
 
     /// What kernels may use.
     pub fn caps(&self) -> Caps {
-        Caps { choices: self.2, ..self.0.caps }
+        Caps { choices: self.2, summation: self.3, ..self.0.caps }
     }
 
     /// What tells the kernels of this device's plans from others: [`set_hash`], and what was
-    /// learnt of the device, where anything was. Equal images need an equal one.
+    /// learnt of the device or was asked of its sums, where anything was. Equal images need
+    /// an equal one.
     pub fn kernel_set(&self) -> String {
-        match self.2 {
-            None => set_hash().into(),
-            Some(c) => blake3::hash(format!("{} {}", set_hash(), c.hash()).as_bytes()).to_hex().to_string(),
+        let mut set = set_hash().to_string();
+        if let Some(choices) = self.2 {
+            set += &format!(" {}", choices.hash());
+        }
+        if !self.3.is_default() {
+            set += &format!(" {}", self.3.name());
+        }
+        match set.len() == set_hash().len() {
+            true => set,
+            false => blake3::hash(set.as_bytes()).to_hex().to_string(),
         }
     }
 

@@ -44,12 +44,14 @@ pub mod resample;
 pub mod scalar;
 pub mod select;
 mod set_hash;
+mod summation;
 pub mod template;
 pub mod texels;
 pub mod winograd;
 
 pub use choices::Choices;
 pub use set_hash::set_hash;
+pub use summation::Summation;
 
 /// A kernel family: one WGSL text and the variants made of it.
 #[derive(Debug)]
@@ -104,11 +106,20 @@ pub struct Caps {
     pub images: bool,
     /// What was learnt of the driver, where it was asked.
     pub choices: Option<&'static Choices>,
+    /// What the order of a sum may follow from.
+    pub summation: Summation,
 }
 
 impl Caps {
     /// Core limits, no features, a GPU.
-    pub const CORE: Caps = Caps { subgroup: None, int64: false, stream: false, images: false, choices: None };
+    pub const CORE: Caps = Caps {
+        subgroup: None,
+        int64: false,
+        stream: false,
+        images: false,
+        choices: None,
+        summation: Summation::Image,
+    };
 
     /// Whether a variant may run.
     pub fn meets(&self, needs: Needs) -> bool {

@@ -10,7 +10,7 @@
 
 use super::check::{bits, compare, data, Case};
 use super::conv::{Conv, ConvBuffers};
-use super::{Call, Caps, Kernel, Needs, Variant};
+use super::{Call, Caps, Kernel, Needs, Summation, Variant};
 
 /// A variant of a transform: the pixels of a tile, both ways.
 macro_rules! transform {
@@ -80,14 +80,20 @@ pub struct Winograd {
 
 impl Winograd {
     /// For a shape that it is faster for than the sum in order. The size of a tile
-    /// follows from the shape of one image; how many tiles a workgroup takes changes no bit.
+    /// follows from the shape of one image, unless sums may follow the batch; how many tiles
+    /// a workgroup takes changes no bit.
     pub fn choose(conv: &Conv, caps: &Caps) -> Option<Winograd> {
-        if !(caps.stream && caps.images) || conv.oh * conv.ow < 16 || conv.ci < 32 || conv.co < 32 {
+        let exact = caps.summation == Summation::Exact;
+        if exact || !(caps.stream && caps.images) || conv.oh * conv.ow < 16 || conv.ci < 32 || conv.co < 32 {
             return None;
         }
         // A larger tile needs four times the weights' memory, a small one 1.8 times; and few
         // tiles fill no lanes.
-        let large = conv.oh * conv.ow > 64 && conv.ci * conv.co <= LARGEST;
+        let pixels = match caps.summation {
+            Summation::Fastest => conv.n * conv.oh * conv.ow,
+            _ => conv.oh * conv.ow,
+        };
+        let large = pixels > 64 && conv.ci * conv.co <= LARGEST;
         Self::of(conv, caps, if large { 4 } else { 2 })
     }
 
@@ -297,3 +303,34 @@ fn check(case: &mut Case<'_>) -> Result<(), String> {
 
 /// Relative to the largest sum of magnitudes of a case.
 const TOLERANCE: f64 = 5e-6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_batch_decides_only_where_it_may() {
+        let conv = |n| Conv {
+            n,
+            h: 8,
+            w: 8,
+            ci: 64,
+            oh: 8,
+            ow: 8,
+            co: 64,
+            kh: 3,
+            kw: 3,
+            stride: 1,
+            pad_top: 1,
+            pad_left: 1,
+            scale: 1.0,
+            ..Default::default()
+        };
+        let here = Caps { stream: true, subgroup: Some(8), int64: true, images: true, ..Caps::CORE };
+        let tile =
+            |n, summation| Winograd::choose(&conv(n), &Caps { summation, ..here }).map(|w| w.input.get("M"));
+        assert_eq!([1, 16].map(|n| tile(n, Summation::Image)), [Some(2); 2]);
+        assert_eq!([1, 16].map(|n| tile(n, Summation::Fastest)), [Some(2), Some(4)]);
+        assert_eq!([1, 16].map(|n| tile(n, Summation::Exact)), [None; 2]);
+    }
+}

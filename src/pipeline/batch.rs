@@ -6,6 +6,7 @@ use crate::engine::{EngineError, Executable, NetGraph};
 use crate::gpu::{Gpu, GpuError};
 use crate::graph::bind::WeightStore;
 use crate::graph::GraphError;
+use crate::kernels::Summation;
 
 /// What a batch that nobody asked for may take on the device, in bytes.
 const BYTES: u64 = 2 << 30;
@@ -24,7 +25,9 @@ pub(super) async fn plan(
     mut progress: impl FnMut(usize, usize),
 ) -> Result<(Executable, Option<String>), PipelineError> {
     let most = if gpu.caps().stream { MOST_CPU } else { MOST_GPU };
-    let mut most = options.batch.unwrap_or(most).min(options.count);
+    // Where sums may follow the batch, one that was asked for is part of what is drawn.
+    let whole = options.batch.filter(|_| gpu.summation() == Summation::Fastest);
+    let mut most = whole.unwrap_or_else(|| options.batch.unwrap_or(most).min(options.count));
     let (mut note, mut first) = (None, None);
     loop {
         // Batches of nearly equal size waste least in the last.

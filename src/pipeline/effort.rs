@@ -17,6 +17,8 @@ const LONG: Duration = Duration::from_secs(2);
 pub struct Effort {
     /// The adapter.
     pub adapter: String,
+    /// [`crate::gpu::Gpu::kernel_set`].
+    pub kernel_set: String,
     /// Steps; 0 of a sampler that chooses them itself.
     pub steps: usize,
     /// The networks in the order in which the sampler names them.
@@ -85,6 +87,7 @@ impl Job {
         let seconds = nets.iter().map(|net| net.seconds * net.evaluations as f64).sum();
         Ok(Effort {
             adapter: self.gpu.info().name.clone(),
+            kernel_set: self.gpu.kernel_set(),
             steps: if adaptive { 0 } else { self.program.steps.len() },
             nets,
             adaptive,

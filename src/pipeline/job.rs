@@ -9,6 +9,7 @@ use crate::diffusion::rng::TorchGenerator;
 use crate::engine::{Batch, EngineError, Executable, NetGraph, Run, Status, Turn};
 use crate::gpu::{Gpu, GpuError, Ticket, DEADLINE};
 use crate::kernels::noise::noise_hash;
+use crate::kernels::Summation;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,6 +134,12 @@ impl Job {
                 "norms take the statistics of a whole batch ({batch} images): an image depends on its batch"
             )
         });
+        let fastest = (gpu.summation() == Summation::Fastest).then(|| {
+            let batch = exe.n();
+            format!(
+                "sums are ordered as is fastest for {batch} images at once: an image depends on that number"
+            )
+        });
         let adaptive = (program.loop_nfe() > 0).then(|| Adaptive::of(&inner.model.scheduler, options));
         Ok(Job {
             pipeline: pipeline.clone(),
@@ -149,7 +156,7 @@ impl Job {
             gpu,
             preview: None,
             cancelled: Canceller::default(),
-            notes: note.into_iter().chain(mixed).chain(statistics).collect(),
+            notes: note.into_iter().chain(mixed).chain(statistics).chain(fastest).collect(),
             adaptive,
             looks: 0,
             stop_every: None,
@@ -324,6 +331,8 @@ impl Job {
             bytes_down: now.bytes_down,
             seed: self.options.seed,
             noise_hash: format!("{:016x}", noise_hash(self.options.seed)),
+            kernel_set: self.pipeline.gpu().kernel_set(),
+            batch_invariant: self.pipeline.batch_invariant(&self.options),
             adaptive: self.adaptive.clone(),
             notes: self.notes.clone(),
         }
@@ -332,7 +341,7 @@ impl Job {
     /// How these images are made, to be kept beside them. Reads all weights once, for the
     /// model's hash.
     pub fn provenance(&self) -> Provenance {
-        Provenance::of(self.pipeline.model(), self.pipeline.gpu(), &self.options, self.exe.n())
+        Provenance::of(&self.pipeline, &self.options, self.exe.n())
     }
 
     /// Chunks end at every `n`th step, so that a caller of [`Job::advance`] meets each of them

@@ -41,11 +41,12 @@ pub use taps::Blocks;
 pub use toy::Toy;
 
 use crate::diffusion::linear::Restoration;
-use crate::diffusion::sampler::{Sampler, SolverOptions};
+use crate::diffusion::sampler::{ErrorControl, Sampler, SolverOptions};
 use crate::diffusion::sdedit::Start;
 use crate::diffusion::{Rng, Spread};
 use crate::gpu::Gpu;
 use crate::graph::bind::WeightStore;
+use crate::kernels::Summation;
 use crate::models::Description;
 use std::path::Path;
 use std::sync::Arc;
@@ -217,6 +218,13 @@ impl Pipeline {
     /// The device.
     pub fn gpu(&self) -> &Gpu {
         &self.0.gpu
+    }
+
+    /// Whether images drawn with these options are the same, bit for bit, whatever the batch.
+    pub fn batch_invariant(&self, options: &Sample) -> bool {
+        options.solver.error_control != ErrorControl::Batch
+            && self.gpu().summation() != Summation::Fastest
+            && !self.model().nets.iter().any(|net| net.graph.mixes_images())
     }
 
     /// Plans a job and puts everything it needs on the device.

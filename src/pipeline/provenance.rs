@@ -1,10 +1,10 @@
 //! How images were made, to be kept beside them and to make them again.
 
-use super::{Class, Model, Sample};
-use crate::diffusion::sampler::{ErrorControl, Sampler, SolverOptions};
+use super::{Class, Pipeline, Sample};
+use crate::diffusion::sampler::{Sampler, SolverOptions};
 use crate::diffusion::Rng;
-use crate::gpu::Gpu;
 use crate::kernels::noise::noise_hash;
+use crate::kernels::Summation;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +21,7 @@ pub struct Provenance {
     pub model: String,
     /// [`Model::hash`].
     pub model_hash: String,
-    /// [`Gpu::kernel_set`].
+    /// [`crate::gpu::Gpu::kernel_set`].
     pub kernel_set: String,
     /// The adapter's name.
     pub adapter: String,
@@ -31,6 +31,9 @@ pub struct Provenance {
     pub driver: String,
     /// The precision of the network: `f32`.
     pub precision: String,
+    /// What the order of sums followed from.
+    #[serde(default, skip_serializing_if = "Summation::is_default")]
+    pub summation: Summation,
     /// [`noise_hash`] of the seed.
     pub noise_hash: String,
     /// Whether the batch has no part in the images' bits.
@@ -101,7 +104,8 @@ impl Provenance {
 
     /// Of images drawn with these options, `batch` at once. Reads all weights once, for the
     /// model's hash.
-    pub(super) fn of(model: &Model, gpu: &Gpu, options: &Sample, batch: usize) -> Provenance {
+    pub(super) fn of(pipeline: &Pipeline, options: &Sample, batch: usize) -> Provenance {
+        let (model, gpu) = (pipeline.model(), pipeline.gpu());
         // All by name: an option that is added must be thought of here and in `options`.
         let Sample {
             count,
@@ -133,9 +137,9 @@ impl Provenance {
             backend: format!("{:?}", info.backend).to_lowercase(),
             driver: format!("{} {}", info.driver, info.driver_info).trim().into(),
             precision: "f32".into(),
+            summation: gpu.summation(),
             noise_hash: format!("{:016x}", noise_hash(*seed)),
-            batch_invariant: solver.error_control != ErrorControl::Batch
-                && !model.nets.iter().any(|net| net.graph.mixes_images()),
+            batch_invariant: pipeline.batch_invariant(options),
             seed: *seed,
             first_index: *first_index,
             count: *count,
@@ -181,7 +185,7 @@ impl Provenance {
         Ok(Sample {
             count: self.count,
             first_index: self.first_index,
-            // The batch has a part in the images where its errors decided.
+            // Where the batch has a part in the images, it is theirs.
             batch: (!self.batch_invariant).then_some(self.batch),
             sampler,
             // A list says how many there are.
@@ -206,7 +210,8 @@ impl Provenance {
         Provenance {
             first_index: self.first_index.wrapping_add(i as u64),
             count: 1,
-            batch: 1,
+            // As for many, where sums were ordered so.
+            batch: if self.summation == Summation::Fastest { self.batch } else { 1 },
             ..self.clone()
         }
     }

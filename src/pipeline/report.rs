@@ -4,6 +4,8 @@ use super::Sample;
 use crate::diffusion::program::Program;
 use crate::diffusion::SchedulerConfig;
 use crate::engine::Passes;
+#[cfg(doc)]
+use crate::gpu::Gpu;
 
 /// How far a job is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,6 +66,10 @@ pub struct Report {
     /// FNV-1a of the first 4096 noise numbers of image 0 with this seed: equal on
     /// every machine.
     pub noise_hash: String,
+    /// [`Gpu::kernel_set`].
+    pub kernel_set: String,
+    /// Whether the batch has no part in the images' bits.
+    pub batch_invariant: bool,
     /// What an adaptive sampler did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adaptive: Option<Adaptive>,

@@ -26,6 +26,8 @@ fn pictures_are_encoded_decoded_and_measured() {
     let (encoded, said) = json(&["encode", arg(&a), arg(&b), "--out", arg(&latents)]);
     assert!(said.contains("b.png is 30 x 20, resized to 8 x 8"), "{said}");
     assert_eq!(encoded["count"], 2);
+    assert_eq!(encoded["report"]["kernel_set"], undiffuse::kernels::set_hash());
+    assert_eq!(encoded["report"]["batch_invariant"], true);
     assert!(encoded["root_mean_square"].as_f64().is_some_and(|v| v > 0.0), "{encoded}");
     let (decoded, _) = json(&["decode", arg(&latents), "--out", arg(&again)]);
     assert_eq!(decoded["report"]["nfe"], 96);

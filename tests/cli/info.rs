@@ -23,6 +23,8 @@ fn help_of_every_verb_names_every_option() {
         "zoom",
         "adapter",
         "backend",
+        "exact",
+        "fastest",
         "json",
     ] {
         assert!(sample.contains(&format!("--{option}")), "{option}: {sample}");

@@ -5,6 +5,7 @@ use crate::draw::points::{cloud, DATA};
 use crate::draw::sheet::{Cell, Sheet};
 use crate::output::png::{self, MOST_ZOOM};
 use crate::progress::{self, Progress};
+use crate::sums::Sums;
 use crate::text::seconds;
 use crate::Failure;
 use serde_json::json;
@@ -76,6 +77,8 @@ pub struct Args {
     /// The adapter, by number or a part of its name
     #[arg(long, value_name = "NAME|NUMBER")]
     adapter: Option<String>,
+    #[command(flatten)]
+    sums: Sums,
     /// Print one JSON object: every point
     #[arg(long)]
     json: bool,
@@ -108,7 +111,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         return Err(format!("--out {}: the sheet is a .png file", args.out.display()).into());
     }
     let stop = progress::interrupt()?;
-    let gpu = crate::device::open(&Options { adapter: args.adapter.clone(), ..Options::default() })?;
+    let gpu = crate::device::open(&Options {
+        adapter: args.adapter.clone(),
+        summation: args.sums.order(),
+        ..Options::default()
+    })?;
     let model = match (&args.recipe, &args.weights) {
         (Some(recipe), Some(weights)) => Recipe::find(recipe)?.open(weights)?,
         _ => Model::find(&args.model)?,
@@ -193,7 +200,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             .as_ref()
             .map(|c| json!({ "sampler": solver.map(Sampler::name), "steps": args.converged, "nfe": c.nfe }));
         let object = json!({
-            "model": pipeline.name(), "adapter": gpu.info().name, "count": args.count, "seed": args.seed,
+            "model": pipeline.name(), "adapter": gpu.info().name, "kernel_set": gpu.kernel_set(),
+            "batch_invariant": pipeline.batch_invariant(&Sample::default()), "count": args.count, "seed": args.seed,
             "guidance_scale": args.guidance_scale, "grid": args.grid.map(Spread::name), "from": ladder.from(), "converged": converged,
             "points": points.iter().map(point).collect::<Vec<_>>(),
             "files": files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>(),

@@ -2,6 +2,7 @@
 
 use crate::grid_args::GridArgs;
 use crate::solver::Solver;
+use crate::sums::Sums;
 use crate::Failure;
 use std::path::PathBuf;
 use undiffuse::diffusion::sampler::Sampler;
@@ -65,12 +66,19 @@ pub struct DeviceArgs {
     /// what is free where the adapter is a processor]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub memory: Option<u64>,
+    #[command(flatten)]
+    pub sums: Sums,
 }
 
 impl DeviceArgs {
     /// Which adapter.
     pub fn options(&self) -> Options {
-        Options { adapter: self.adapter.clone(), backend: self.backend.clone(), ..Default::default() }
+        Options {
+            adapter: self.adapter.clone(),
+            backend: self.backend.clone(),
+            summation: self.sums.order(),
+            ..Default::default()
+        }
     }
 
     /// The device.

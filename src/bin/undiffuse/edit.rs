@@ -1,6 +1,7 @@
 //! `undiffuse edit`: a picture noised to a strength and drawn anew, or taken to its latents and brought
 //! back as another class.
 
+use crate::output::png::Text;
 use crate::output::{grid, png};
 use crate::restore::{picture_model, pictured, sized, work, writable, Common};
 use crate::{input, progress, Failure};
@@ -53,8 +54,8 @@ fn invert(args: &Args) -> Result<(), Failure> {
     images.extend(job.images()?);
     let name = pipeline.name();
     let what = format!("{} through the latents of {name}", common.image.display());
-    png::write_plain(&common.out, &grid::grid(&images, common.zoom)?, &what)?;
     let (first, report) = (encoding.report(), job.report());
+    png::write(&common.out, &grid::grid(&images, common.zoom)?, &Text::of(&report, what))?;
     let (nfe, seconds) = (first.nfe + report.nfe, first.seconds + report.seconds);
     say!("there and back, {nfe} evaluations: {seconds:.2} s on {}", report.adapter);
     say!("wrote {}", common.out.display());
@@ -63,7 +64,8 @@ fn invert(args: &Args) -> Result<(), Failure> {
             stdout,
             "{}",
             json!({ "model": name, "sampler": report.sampler, "count": 1, "nfe": nfe, "seconds": seconds,
-                "adapter": report.adapter, "file": common.out.display().to_string() })
+                "adapter": report.adapter, "kernel_set": report.kernel_set,
+                "batch_invariant": first.batch_invariant && report.batch_invariant, "file": common.out.display().to_string() })
         );
     }
     Ok(())
@@ -87,8 +89,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut images = vec![pictured(&picture, shape)];
     images.extend(job.images()?);
     let what = format!("{} drawn anew by {name}, strength {}", common.image.display(), args.strength);
-    png::write_plain(&common.out, &grid::grid(&images, common.zoom)?, &what)?;
     let report = job.report();
+    png::write(&common.out, &grid::grid(&images, common.zoom)?, &Text::of(&report, what))?;
     say!(
         "{} edits of strength {}, {} evaluations each: {:.2} s on {}",
         report.images,
@@ -103,7 +105,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             stdout,
             "{}",
             json!({ "model": name, "strength": args.strength, "sampler": report.sampler, "count": report.images,
-                "nfe": report.nfe, "seconds": report.seconds, "adapter": report.adapter, "seed": common.seed,
+                "nfe": report.nfe, "seconds": report.seconds, "adapter": report.adapter, "kernel_set": report.kernel_set,
+                "batch_invariant": report.batch_invariant, "seed": common.seed,
                 "file": common.out.display().to_string() })
         );
     }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use undiffuse::diffusion::Sampler;
 use undiffuse::gpu::Gpu;
+use undiffuse::kernels::Summation;
 use undiffuse::metrics::{Estimate, KernelOptions};
 use undiffuse::pipeline::flow::dequantised;
 use undiffuse::pipeline::{
@@ -195,7 +196,8 @@ fn given(args: &Args, path: &Path, reference: Option<Given>) -> Result<(), Failu
     print(args.json, speech::text(&head, &of_reference(args, &found), &found).trim_end());
     if args.json {
         let all = json!({ "pictures": name, "reference": shown(args), "evaluation": found,
-            "network_hash": extractor.model().hash() });
+            "network_hash": extractor.model().hash(), "kernel_set": gpu.kernel_set(),
+            "batch_invariant": gpu.summation() != Summation::Fastest });
         say!(stdout, "{all}");
     }
     Ok(())
@@ -213,7 +215,7 @@ fn drawn(args: &Args, reference: Option<Given>, stop: &AtomicBool) -> Result<(),
         options.sampler = model.default_sampler();
     }
     options.outputs = Outputs { images: true, tensors: false, textures: false };
-    let asked = asked(&model, &options);
+    let asked = asked(&model, &options, args.draw.device.sums.order());
     let name = args.draw.recipe.clone().unwrap_or_else(|| model.name().to_string());
     let gpu = args.draw.device.open()?;
     let pipeline = Pipeline::new(&gpu, model, |_, _| {})?;
@@ -260,7 +262,8 @@ fn drawn(args: &Args, reference: Option<Given>, stop: &AtomicBool) -> Result<(),
         if args.json {
             let shard = shard.map(|s| json!({ "part": s.part, "of": s.of }));
             let all = json!({ "shard": shard, "first": own.start, "end": own.end, "drawn": drawn,
-                "work": path.to_string() });
+                "work": path.to_string(), "kernel_set": gpu.kernel_set(),
+                "batch_invariant": pipeline.batch_invariant(&options) });
             say!(stdout, "{all}");
         }
         return Ok(());
@@ -276,7 +279,8 @@ fn drawn(args: &Args, reference: Option<Given>, stop: &AtomicBool) -> Result<(),
     };
     let made = json!({ "model": name, "sampler": options.sampler.name(), "run": asked, "count": args.count,
         "reference": shown(args), "evaluation": found, "speed": speed, "likelihood": likelihood,
-        "network_hash": extractor.model().hash(), "work": path.to_string() });
+        "network_hash": extractor.model().hash(), "work": path.to_string(), "kernel_set": gpu.kernel_set(),
+        "batch_invariant": pipeline.batch_invariant(&options) });
     file::write(&work.path().join(RESULT), (serde_json::to_string_pretty(&made)? + "\n").as_bytes())?;
     let head = format!("{name}, {}, {} images", options.sampler.name(), args.count);
     let mut text = speech::text(&head, &of_reference(args, &found), &found);
@@ -335,8 +339,8 @@ impl Judge<'_> {
 }
 
 /// What the images are a function of, and the count is not.
-pub fn asked(model: &Model, o: &Sample) -> Value {
-    json!({
+pub fn asked(model: &Model, o: &Sample, summation: Summation) -> Value {
+    let mut asked = json!({
         "model": model.hash(),
         "sampler": o.sampler.name(),
         "steps": o.steps,
@@ -349,7 +353,11 @@ pub fn asked(model: &Model, o: &Sample) -> Value {
         "guidance_scale": o.guidance_scale,
         "seed": o.seed,
         "rng": o.rng.name(),
-    })
+    });
+    if !summation.is_default() {
+        asked["summation"] = summation.name().into();
+    }
+    asked
 }
 
 fn folder(args: &Args, name: &str, options: &Sample, asked: &Value) -> PathBuf {

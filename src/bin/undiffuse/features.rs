@@ -10,6 +10,8 @@ use crate::shard::ShardArgs;
 use crate::Failure;
 use serde_json::json;
 use std::path::PathBuf;
+use undiffuse::gpu::Gpu;
+use undiffuse::kernels::Summation;
 use undiffuse::metrics::{Features, Moments};
 use undiffuse::pipeline::{Blocks, Class, Extractor, FeatureModel, Model, Reference, Seen};
 use undiffuse::shape::Shape;
@@ -73,9 +75,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     let set = part(set, args)?;
     let index = set.index.clone();
+    let gpu = args.device.open()?;
     let kept = match &args.tap {
         None => {
-            let gpu = args.device.open()?;
             let extractor = Extractor::new(&gpu, FeatureModel::find(&args.network)?)?;
             let network = Network::of(&extractor);
             let Reference::Seen(seen) = look(Given::Pictures(set), &name, &extractor)? else {
@@ -84,7 +86,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             Kept { seen, index, network }
         }
         Some(tap) => {
-            let (features, hash) = block(args, tap, &set)?;
+            let (features, hash) = block(args, &gpu, tap, &set)?;
             let seen = Seen { features, logits: Vec::new() };
             Kept { seen, index, network: Network { features: format!("{} {tap}", args.network), hash } }
         }
@@ -102,7 +104,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     );
     if args.json {
         let all = json!({ "network": kept.network, "pictures": count, "width": width,
-            "statistics": args.statistics, "out": args.out.display().to_string() });
+            "statistics": args.statistics, "kernel_set": gpu.kernel_set(),
+            "batch_invariant": gpu.summation() != Summation::Fastest, "out": args.out.display().to_string() });
         say!(stdout, "{all}");
     }
     Ok(())
@@ -127,10 +130,9 @@ fn part(set: Set, args: &Args) -> Result<Set, Failure> {
     })
 }
 
-fn block(args: &Args, tap: &str, set: &Set) -> Result<(Features, String), Failure> {
+fn block(args: &Args, gpu: &Gpu, tap: &str, set: &Set) -> Result<(Features, String), Failure> {
     let model = Model::find(&args.network)?;
-    let gpu = args.device.open()?;
-    let blocks = Blocks::new(&gpu, &model, tap)?;
+    let blocks = Blocks::new(gpu, &model, tap)?;
     let (low, high) = blocks.times();
     let time = args
         .time

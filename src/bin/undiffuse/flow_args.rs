@@ -2,6 +2,7 @@
 //! the pictures, the run.
 
 use crate::solver::Solver;
+use crate::sums::Sums;
 use crate::{input, numbers, progress, Failure};
 use std::path::{Path, PathBuf};
 use undiffuse::diffusion::Sampler;
@@ -32,6 +33,8 @@ pub struct FlowArgs {
     /// vulkan, metal, dx12 or webgpu
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
+    #[command(flatten)]
+    sums: Sums,
     /// Print one JSON object on stdout
     #[arg(long)]
     pub json: bool,
@@ -40,8 +43,12 @@ pub struct FlowArgs {
 impl FlowArgs {
     /// The model on its device.
     pub fn open(&self) -> Result<Pipeline, Failure> {
-        let options =
-            Options { adapter: self.adapter.clone(), backend: self.backend.clone(), ..Options::default() };
+        let options = Options {
+            adapter: self.adapter.clone(),
+            backend: self.backend.clone(),
+            summation: self.sums.order(),
+            ..Options::default()
+        };
         let gpu = crate::device::open(&options)?;
         let pipeline = Pipeline::new(&gpu, Model::find(&self.model)?, |_, _| {})?;
         for note in pipeline.notes() {

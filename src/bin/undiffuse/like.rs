@@ -85,7 +85,7 @@ impl Like {
             info.name == made.adapter && format!("{:?}", info.backend).to_lowercase() == made.backend
         };
         let at = here.iter().position(|f| is(&f.info));
-        Options { adapter: at.map(|i| i.to_string()), ..Options::default() }
+        Options { adapter: at.map(|i| i.to_string()), summation: made.summation, ..Options::default() }
     }
 
     /// Says what is not as it was, before anything is drawn.

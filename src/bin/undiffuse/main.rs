@@ -41,6 +41,7 @@ mod sample;
 mod sets;
 mod shard;
 mod solver;
+mod sums;
 mod tensors;
 mod text;
 mod trilemma;

@@ -4,6 +4,7 @@
 use crate::output::png::{self, Record, Text};
 use crate::output::{file, OutputError};
 use crate::progress::{self, Progress};
+use crate::sums::Sums;
 use crate::text::{bytes, count, seconds};
 use crate::work::Work;
 use crate::Failure;
@@ -54,6 +55,8 @@ pub struct Args {
     /// vulkan, metal, dx12 or webgpu
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
+    #[command(flatten)]
+    sums: Sums,
     /// Memory that the engine may have on the device, in MiB
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     memory: Option<u64>,
@@ -80,11 +83,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let missing: u64 = left.iter().map(|r| r.end - r.start).sum();
     let mut drawn = 0;
-    let mut effort = None;
+    let (mut effort, mut kernels) = (None, None);
     if let Some(first) = left.first() {
         let gpu = crate::device::open(&Options {
             adapter: args.adapter.clone(),
             backend: args.backend.clone(),
+            summation: args.sums.order(),
             ..Default::default()
         })?;
         if let Some(mib) = args.memory {
@@ -109,6 +113,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let takes = job.effort()?;
         state(&recipe, parameters, &options, &takes, missing, args.images);
         effort = Some(takes);
+        kernels = Some((gpu.kernel_set(), pipeline.batch_invariant(&options)));
         if let Some(folder) = &folder {
             let mut job = Some(job);
             for range in &left {
@@ -127,7 +132,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.json {
         let folder = folder.map(|f| f.path.display().to_string());
         let all = json!({ "recipe": recipe.name, "parameters": parameters, "published": recipe.parameters,
-            "images": args.images, "drawn": drawn, "folder": folder, "takes": effort });
+            "images": args.images, "drawn": drawn, "folder": folder, "takes": effort,
+            "kernel_set": kernels.as_ref().map(|k| &k.0), "batch_invariant": kernels.as_ref().map(|k| k.1) });
         say!(stdout, "{all}");
     }
     Ok(())
@@ -227,7 +233,7 @@ impl Folder {
     fn open(args: &Args, recipe: &Recipe, model: &Model, options: &Sample) -> Result<Folder, Failure> {
         let name = recipe.name.trim_end_matches(".toml").replace('/', "-");
         let path = args.out.clone().unwrap_or_else(|| name.into());
-        let asked = json!({
+        let mut asked = json!({
             "recipe": recipe.name,
             "model": model.hash(),
             "synthetic_weights": args.synthetic_weights,
@@ -236,6 +242,9 @@ impl Folder {
             "solver": options.solver,
             "seed": options.seed,
         });
+        if let Some(summation) = args.sums.given() {
+            asked["summation"] = summation.name().into();
+        }
         Work::open(&path, &asked, "--out")?;
         Ok(Folder { path })
     }

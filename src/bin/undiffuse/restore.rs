@@ -3,9 +3,10 @@
 
 mod set;
 
-use crate::output::png::MOST_ZOOM;
+use crate::output::png::{Text, MOST_ZOOM};
 use crate::output::{grid, png, try_file};
 use crate::solver::Solver;
+use crate::sums::Sums;
 use crate::{input, progress, Failure};
 use image::RgbImage;
 use serde_json::json;
@@ -60,6 +61,8 @@ pub struct Common {
     /// The adapter, by number or a part of its name
     #[arg(long, value_name = "NAME|NUMBER")]
     adapter: Option<String>,
+    #[command(flatten)]
+    sums: Sums,
     /// Print one JSON object about the run on stdout
     #[arg(long)]
     pub json: bool,
@@ -372,7 +375,11 @@ pub fn picture_model(common: &Common) -> Result<(Model, Shape), Failure> {
 impl Common {
     /// The model on its device.
     pub fn pipeline(&self, model: Model) -> Result<Pipeline, Failure> {
-        let gpu = crate::device::open(&Options { adapter: self.adapter.clone(), ..Options::default() })?;
+        let gpu = crate::device::open(&Options {
+            adapter: self.adapter.clone(),
+            summation: self.sums.order(),
+            ..Options::default()
+        })?;
         Ok(Pipeline::new(&gpu, model, |_, _| {})?)
     }
 
@@ -446,8 +453,8 @@ fn run(how: &How, task: impl FnOnce(Given, Shape) -> Result<Task, Failure>) -> R
         how.sampler.name(),
         common.seed
     );
-    png::write_plain(&common.out, &grid::grid(&images, common.zoom)?, &what)?;
     let report = job.report();
+    png::write(&common.out, &grid::grid(&images, common.zoom)?, &Text::of(&report, what))?;
     say!(
         "{name}: {} restorations, {} evaluations each: {:.2} s on {}",
         report.images,
@@ -470,7 +477,8 @@ fn run(how: &How, task: impl FnOnce(Given, Shape) -> Result<Task, Failure>) -> R
             "{}",
             json!({
                 "model": model, "sampler": report.sampler, "degradation": name, "count": report.images, "nfe": report.nfe,
-                "seconds": report.seconds, "adapter": report.adapter, "seed": common.seed,
+                "seconds": report.seconds, "adapter": report.adapter, "kernel_set": report.kernel_set,
+                "batch_invariant": report.batch_invariant, "seed": common.seed,
                 "off_by_255ths": off, "psnr": psnr, "file": common.out.display().to_string(),
             })
         );

@@ -250,8 +250,14 @@ fn out(args: &Args) -> PathBuf {
 fn adapter(args: &Args, like: Option<&Like>) -> Options {
     let device = &args.draw.device;
     match like {
-        Some(like) if device.adapter.is_none() && device.backend.is_none() => like.adapter(),
-        _ => device.options(),
+        Some(like) if device.adapter.is_none() && device.backend.is_none() => {
+            Options { summation: device.sums.given().unwrap_or(like.record.made.summation), ..like.adapter() }
+        }
+        Some(like) => Options {
+            summation: device.sums.given().unwrap_or(like.record.made.summation),
+            ..device.options()
+        },
+        None => device.options(),
     }
 }
 

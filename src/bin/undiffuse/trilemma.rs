@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use undiffuse::diffusion::Sampler;
 use undiffuse::gpu::Gpu;
+use undiffuse::kernels::Summation;
 use undiffuse::pipeline::{Class, Evaluation, Model, Outputs, Pipeline, Sample};
 
 /// Pictures of a contact sheet.
@@ -166,8 +167,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let best: Vec<bool> = points.iter().map(|p| !points.iter().any(|other| other.dominates(p))).collect();
     points.iter_mut().zip(best).for_each(|(point, best)| point.pareto = best);
     let about = json!({ "count": args.count, "reference": args.reference.display().to_string(),
-        "features": extractor.model().describe().called, "adapter": gpu.info().name,
-        "points": points, "left_out": left });
+        "features": extractor.model().describe().called, "adapter": gpu.info().name, "kernel_set": gpu.kernel_set(),
+        "batch_invariant": gpu.summation() != Summation::Fastest, "points": points, "left_out": left });
     let [as_json, as_csv] = &numbers;
     file::write(as_json, (serde_json::to_string_pretty(&about)? + "\n").as_bytes())?;
     file::write(as_csv, report::csv(&points).as_bytes())?;
@@ -232,7 +233,7 @@ fn point(
     stop: &AtomicBool,
 ) -> Result<Point, Failure> {
     let (name, sampler) = (pipeline.name().to_string(), options.sampler.name());
-    let asked = asked(pipeline.model(), options);
+    let asked = asked(pipeline.model(), options, args.device.sums.order());
     let folder = default_folder(&args.work, &name, options, &asked);
     let steps = options.steps.map_or(String::new(), |s| format!(" in {s} steps"));
     say!("{name}, {sampler}{steps}");
@@ -272,6 +273,8 @@ fn command(args: &Args, name: &str, options: &Sample, folder: &Path) -> String {
     }
     let (reference, folder) = (args.reference.display().to_string(), folder.display().to_string());
     words.extend(["--reference", &reference, "--work", &folder]);
+    let order = args.device.sums.given().map(|s| format!("--{}", s.name()));
+    words.extend(order.as_deref());
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,+=%".contains(c);
     let quoted = words.iter().map(|word| match word.chars().all(plain) && !word.is_empty() {
         true => (*word).to_string(),
@@ -308,7 +311,7 @@ fn plan(args: &Args, gpu: &Gpu, models: Vec<Model>) -> Result<(), Failure> {
         }
         let pipeline = Pipeline::new(gpu, model, |_, _| {})?;
         for options in ways {
-            let asked = asked(pipeline.model(), &options);
+            let asked = asked(pipeline.model(), &options, args.device.sums.order());
             let folder = default_folder(&args.work, pipeline.name(), &options, &asked);
             let missing: u64 = match folder.exists() {
                 true => {
@@ -349,7 +352,11 @@ fn plan(args: &Args, gpu: &Gpu, models: Vec<Model>) -> Result<(), Failure> {
     let total = format!("{} for all points on {}, by the time of one evaluation", long(sum), gpu.info().name);
     if args.json {
         say!("{}{total}", text);
-        say!(stdout, "{}", json!({ "points": all, "seconds": sum, "adapter": gpu.info().name }));
+        say!(
+            stdout,
+            "{}",
+            json!({ "points": all, "seconds": sum, "adapter": gpu.info().name, "kernel_set": gpu.kernel_set() })
+        );
     } else {
         say!(stdout, "{}{total}", text);
     }

@@ -9,12 +9,14 @@ mod start;
 mod steps;
 
 use crate::output::file;
+use crate::sums::Sums;
 use crate::text::{table, Side};
 use crate::Failure;
 use clap::Subcommand;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 use undiffuse::gpu::{self, Gpu, Options};
+use undiffuse::kernels::Summation;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -71,6 +73,8 @@ struct Common {
     /// vulkan, metal, dx12 or webgpu
     #[arg(long, value_name = "NAME", global = true)]
     backend: Option<String>,
+    #[command(flatten)]
+    sums: Sums,
     /// Write the numbers as JSON: an object, with `--adapter all` a list of them; `-` is stdout, in
     /// place of the tables
     #[arg(long, value_name = "FILE", global = true)]
@@ -147,7 +151,8 @@ impl Common {
 
 /// The adapters to measure.
 fn adapters(c: &Common) -> Result<Vec<Options>, Failure> {
-    let one = |adapter| Options { adapter, backend: c.backend.clone(), ..Options::default() };
+    let summation = c.sums.order();
+    let one = |adapter| Options { adapter, summation, backend: c.backend.clone(), ..Options::default() };
     if !c.all() {
         return Ok(vec![one(c.adapter.clone())]);
     }
@@ -165,6 +170,7 @@ fn head(bench: &str, c: &Common, gpu: &Gpu) -> Map<String, Value> {
         "backend": format!("{:?}", info.backend).to_lowercase(),
         "driver": format!("{} {}", info.driver, info.driver_info).trim(),
         "kernel_set": gpu.kernel_set(),
+        "batch_invariant": gpu.summation() != Summation::Fastest,
         "batch": c.batch,
         "repeats": c.repeats,
         "optimised": !cfg!(debug_assertions),

@@ -22,7 +22,12 @@ pub fn once(c: &Common) -> Result<(), Failure> {
     let mut times = Vec::new();
     let mut start = Instant::now();
     let mut lap = || times.push(std::mem::replace(&mut start, Instant::now()).elapsed().as_secs_f64());
-    let options = Options { adapter: c.adapter.clone(), backend: c.backend.clone(), ..Options::default() };
+    let options = Options {
+        adapter: c.adapter.clone(),
+        backend: c.backend.clone(),
+        summation: c.sums.order(),
+        ..Options::default()
+    };
     let gpu = crate::device::open(&options)?;
     lap();
     let model = model::open(c)?;
@@ -113,6 +118,9 @@ fn start(c: &Common, options: &Options, caches: &Path) -> Result<Vec<f64>, Failu
     ];
     for (flag, value) in given {
         value.iter().for_each(|v| _ = command.args([flag, v]));
+    }
+    if !options.summation.is_default() {
+        command.arg(format!("--{}", options.summation.name()));
     }
     if c.synthetic_weights {
         command.arg("--synthetic-weights");

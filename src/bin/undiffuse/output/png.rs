@@ -4,20 +4,24 @@
 //! | --- | --- |
 //! | `tEXt Software` | program and version |
 //! | `iTXt Description` | one line for a person |
-//! | `iTXt undiffuse` | the [`Record`] as JSON |
+//! | `iTXt undiffuse` | the [`Record`] as JSON: a picture that it makes again |
+//! | `iTXt undiffuse-kernels` | of another picture: whose kernels made it ([`crate::sums::kernels`]) |
 
 use super::file::Part;
 use super::{OutputError, MOST};
 use ::png::{BitDepth, ColorType, Decoder, Encoder, Limits};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use undiffuse::pipeline::Provenance;
+use undiffuse::pipeline::{Provenance, Report};
 
 /// The keyword of the record's chunk.
 const KEYWORD: &str = "undiffuse";
+/// That of what is told of kernels.
+const KERNELS: &str = "undiffuse-kernels";
 /// The longest record that is read.
 const RECORD_LIMIT: usize = 1 << 20;
 /// What reading the chunks before the pixels may take.
@@ -60,18 +64,27 @@ pub enum RecordError {
 pub struct Text {
     description: String,
     record: Option<String>,
+    kernels: Option<String>,
 }
 
 impl Text {
     /// A picture that the record makes again.
     pub fn record(record: &Record) -> Text {
         let json = serde_json::to_string(record).ok();
-        Text { description: describe(&record.made), record: json }
+        Text { description: describe(&record.made), record: json, kernels: None }
     }
 
     /// A picture on the way to one.
     pub fn description(made: &Provenance, what: &str) -> Text {
-        Text { description: format!("{what}; {}", describe(made)), record: None }
+        let kernels = json!({ "adapter": made.adapter, "kernel_set": made.kernel_set,
+            "batch_invariant": made.batch_invariant });
+        let description = format!("{what}; {}", describe(made));
+        Text { description, record: None, kernels: Some(kernels.to_string()) }
+    }
+
+    /// A picture of what a job gave.
+    pub fn of(report: &Report, what: String) -> Text {
+        Text { description: what, record: None, kernels: Some(crate::sums::kernels(report).to_string()) }
     }
 
     /// Adds the chunks.
@@ -80,6 +93,9 @@ impl Text {
         encoder.add_itxt_chunk("Description".into(), self.description.clone())?;
         if let Some(record) = &self.record {
             encoder.add_itxt_chunk(KEYWORD.into(), record.clone())?;
+        }
+        if let Some(kernels) = &self.kernels {
+            encoder.add_itxt_chunk(KERNELS.into(), kernels.clone())?;
         }
         Ok(())
     }
@@ -104,7 +120,7 @@ fn describe(made: &Provenance) -> String {
 
 /// Writes one PNG that is not made by a sampler: a plot, a sheet.
 pub fn write_plain(path: &Path, image: &RgbImage, description: &str) -> Result<(), OutputError> {
-    write(path, image, &Text { description: description.into(), record: None })
+    write(path, image, &Text { description: description.into(), record: None, kernels: None })
 }
 
 /// Writes one PNG.
