@@ -142,7 +142,7 @@ pub fn run(how: &How, model: Model, task: Task, hash: u64) -> Result<(), Failure
         batch: set.batch,
         ..common.options(&model)
     };
-    let mut asked = asked(&model, &options);
+    let mut asked = asked(&model, &options, common.sums.order());
     let operator = fnv(serde_json::to_string(&degradation.operator())?.as_bytes());
     asked["degradation"] =
         json!({ "name": name, "operator": format!("{operator:016x}"), "noise": how.noise });
@@ -242,6 +242,7 @@ pub fn run(how: &How, model: Model, task: Task, hash: u64) -> Result<(), Failure
     let text = format!("{head}\n{}", told(&ways));
     let all = json!({
         "model": pipeline.name(), "sampler": how.sampler.name(), "run": asked, "degradation": name, "noise": how.noise,
+        "kernel_set": pipeline.gpu().kernel_set(), "batch_invariant": pipeline.batch_invariant(&options),
         "pictures": count, "count": each, "nfe": nfe, "speed": speed, "seed": common.seed,
         "reference": set.reference.as_ref().map(|p| p.display().to_string()),
         "features": judge.as_ref().map(|(e, _)| e.model().describe().called.clone()),
