@@ -57,6 +57,12 @@ fn inspect_is_a_page_that_says_what_an_engineer_asks() {
     let ops = all.lines().filter(|l| l.contains("group_norm 16 groups")).count();
     assert_eq!(ops, 30, "{all}");
     assert!(all.lines().filter(|l| l.contains(" took ")).count() == 93, "{all}");
+    // A configuration without weights.
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy("models/emoji32/unet/config.json", dir.path().join("config.json")).unwrap();
+    let bare = good(&["inspect", arg(dir.path()), "--synthetic-weights", "--for", "navi21"]).stdout;
+    assert!(bare.contains("2787811") && bare.contains("conv_tile/"), "{bare}");
+    run(&["inspect", "emoji32", "--synthetic-weights"]).refused(&["emoji32", "has weights"]);
     let recipe = good(&["inspect", "--recipe", "ddgan/cifar10", "--for", "navi21"]).stdout;
     assert!(recipe.contains("ddgan/cifar10") && recipe.contains("48.4 M"), "{recipe}");
     let core = good(&["inspect", "models/emoji32", "--for", "core-webgpu"]).stdout;

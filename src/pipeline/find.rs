@@ -2,6 +2,7 @@
 //! Hugging Face Hub, the zoo, or a toy. No network is opened.
 
 use super::{Embedded, Model, PipelineError, Toy, EMBEDDED};
+use crate::weights::json::CONFIG_LIMIT;
 use crate::weights::{DiffusersFolder, Json, Safetensors, Weights};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -197,6 +198,26 @@ impl Model {
             Found::Toy(name) => Model::toy(&name),
         }
     }
+
+    /// A model by its name, of whose folder only the configuration is read: its weights are made from
+    /// their names ([`DiffusersFolder::synthetic`]), for measuring.
+    ///
+    /// # Errors
+    /// As [`Model::find`]; a model that is no folder, a folder without a configuration.
+    pub fn synthetic(name: &str) -> Result<Model, PipelineError> {
+        let wrong = |what: String| PipelineError::Option { option: "synthetic-weights", what };
+        let Found::Folder(folder) = find(name)? else {
+            return Err(wrong(format!(
+                "{name} has weights; this is for a folder with a configuration alone"
+            )));
+        };
+        let files = ["unet/config.json", "config.json"].map(|f| folder.join(f));
+        let Some(config) = files.iter().find(|p| p.is_file()) else {
+            let what = format!("{}: no config.json or unet/config.json in it", folder.display());
+            return Err(wrong(what));
+        };
+        Model::from_folder(name, &DiffusersFolder::synthetic(Json::read(config, CONFIG_LIMIT)?))
+    }
 }
 
 /// A folder of the zoo.
@@ -260,7 +281,7 @@ fn plain(name: &str) -> bool {
 fn config(folder: &Path) -> Option<Json> {
     let files = ["unet/config.json", "config.json"];
     let file = files.iter().map(|f| folder.join(f)).find(|p| p.is_file())?;
-    Json::read(&file, crate::weights::json::CONFIG_LIMIT).ok()
+    Json::read(&file, CONFIG_LIMIT).ok()
 }
 
 /// Numbers in the weights of a folder, whatever network they are for.

@@ -18,6 +18,10 @@ pub struct Args {
     /// The network of a published checkpoint (see `undiffuse recipes`), without its weights
     #[arg(long, value_name = "NAME", conflicts_with_all = ["model", "tensors"])]
     recipe: Option<String>,
+    /// Read the configuration alone and make the weights from their names: for a model folder without
+    /// weights
+    #[arg(long, conflicts_with_all = ["recipe", "tensors"])]
+    synthetic_weights: bool,
     /// What to plan for: navi21, apple7, core-webgpu, lavapipe, or an adapter of this machine by
     /// number or a part of its name [default: this machine's, else lavapipe]
     #[arg(long = "for", value_name = "ADAPTER")]
@@ -52,6 +56,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let model = match &args.recipe {
         Some(name) => Recipe::find(name)?.synthetic()?,
+        None if args.synthetic_weights => Model::synthetic(&args.model)?,
         None => Model::find(&args.model)?,
     };
     if args.dot {

@@ -3,11 +3,7 @@
 use super::Common;
 use crate::Failure;
 use undiffuse::graph::Graph;
-use undiffuse::pipeline::{find, Model, Recipe};
-use undiffuse::weights::{DiffusersFolder, Json};
-
-/// A configuration file is not longer.
-const CONFIG_LIMIT: u64 = 1 << 20;
+use undiffuse::pipeline::{Model, Recipe};
 
 /// Opens the model; with its name for people and whether its weights are synthetic.
 pub fn open(c: &Common) -> Result<Model, Failure> {
@@ -15,22 +11,10 @@ pub fn open(c: &Common) -> Result<Model, Failure> {
         return Ok(Recipe::find(name)?.synthetic()?);
     }
     let name = c.model.as_deref().unwrap_or("emoji32");
-    if !c.synthetic_weights {
-        return Ok(Model::find(name)?);
+    match c.synthetic_weights {
+        true => Ok(Model::synthetic(name)?),
+        false => Ok(Model::find(name)?),
     }
-    let folder = match find::find(name)? {
-        find::Found::Embedded(_) | find::Found::Toy(_) => {
-            return Err(
-                format!("{name} has weights: --synthetic-weights is for a folder with a config").into()
-            )
-        }
-        find::Found::Folder(path) => path,
-    };
-    let files = ["unet/config.json", "config.json"].map(|f| folder.join(f));
-    let Some(config) = files.iter().find(|p| p.is_file()) else {
-        return Err(format!("{}: no config.json or unet/config.json in it", folder.display()).into());
-    };
-    Ok(Model::from_folder(name, &DiffusersFolder::synthetic(Json::read(config, CONFIG_LIMIT)?))?)
 }
 
 /// The network, what it is called, and what tells it from others: equal digits, equal work.
