@@ -1,9 +1,13 @@
 // Convolution for GPUs: an implicit matrix product with workgroup tiles.
 //
 // A workgroup of LX x LY lanes makes TM pixels by TN output channels; a lane makes
-// 4 RM pixels by 4 RN channels. 16 input channels of one tap are staged at a time
-// as nested arrays that the loop reads [constant][lane][constant]: no index check
-// stays in it, and each 16-byte read feeds 8 or more multiply-adds.
+// 4 RM pixels by 4 RN channels. KC input channels of one tap are staged at a time. With
+// RM = RN = 2 each 16-byte read feeds 16 multiply-adds.
+// Workgroup memory is nested arrays, as deep as it takes that every index is a constant or
+// the same for all accesses of a kind: one address each, checked once, and no arithmetic
+// between the multiply-adds. What a tap decides is decided outside of the loop over
+// channels; in it inputs are masked and weights are not: behind the last channel the
+// input is 0, whatever the weight is.
 // Each sum runs over taps, then input channels, in order, whatever the batch.
 //
 // x      [n, h, w, ci], each pixel standing for 2^up x 2^up (nearest upsampling)
@@ -41,18 +45,19 @@ struct P {
 const TM: u32 = {{4 * LY * RM}}u;
 const TN: u32 = {{4 * LX * RN}}u;
 
-var<workgroup> sh_w: array<array<vec4f, {{LX * RN}}>, 16>;
-// [channel][pixels / 4][4], padded so that lanes write to different banks.
-var<workgroup> sh_x: array<array<array<f32, 4>, {{LY * RM + 1}}>, 16>;
+// [pass][row of the pass][vector of a lane][lane]
+var<workgroup> sh_w: array<array<array<array<vec4f, {{LX}}>, {{RN}}>, {{ROWS}}>, {{WS}}>;
+// [channel % 4][vector of a lane][half][channel / 4][lane][pixel % 4], padded so that lanes
+// write to different banks.
+var<workgroup> sh_x: array<array<array<array<array<array<f32, 4>, {{SLOTS + 1}}>, {{QS}}>, {{XH}}>, {{RM}}>, 4>;
 
-// Four channels from c on of the pixel whose first number is at `at`.
-fn load_x(at: u32, c: u32, ok: bool) -> vec4f {
+// Four channels of a pixel from element `at` of x on, `left` of which there are.
+fn load_x(at: u32, left: i32, ok: bool) -> vec4f {
 #if VEC4
-  let go = ok && c < p.ci;
-  return select(vec4f(), x[select(0u, (at + c) / 4u, go)], go);
+  return select(vec4f(), x[at], ok && left > 0);
 #else
-  let go = vec4<bool>(ok) & (vec4u(c) + vec4u(0u, 1u, 2u, 3u) < vec4u(p.ci));
-  let i = select(vec4u(), vec4u(at + c) + vec4u(0u, 1u, 2u, 3u), go);
+  let go = vec4<bool>(ok) & (vec4i(0, 1, 2, 3) < vec4i(left));
+  let i = select(vec4u(), vec4u(at) + vec4u(0u, 1u, 2u, 3u), go);
   return select(vec4f(), vec4f(x[i.x], x[i.y], x[i.z], x[i.w]), go);
 #endif
 }
@@ -97,21 +102,20 @@ fn main(
 
   // What lane `flat` stages: channels 4 quad to 4 quad + 3 of XS pixels, and WS
   // vectors of weights.
-  let quad = flat % 4u;
+  let quad = flat % {{QS}}u;
+  let staged = flat / {{QS}}u;
 #for I XS
-  let pix{{I}} = first + flat / 4u + {{STEP * I}}u;
+  let pix{{I}} = first + staged + {{STEP * I}}u;
   let in{{I}} = pix{{I}} < pixels;
   let n{{I}} = pix{{I}} / (p.oh * p.ow);
   let rest{{I}} = pix{{I}} % (p.oh * p.ow);
   let top{{I}} = i32((rest{{I}} / p.ow) * p.stride) - i32(p.pad_top);
   let left{{I}} = i32((rest{{I}} % p.ow) * p.stride) - i32(p.pad_left);
 #endfor
-#for J WS
-  let wrow{{J}} = (flat + {{4 * STEP * J}}u) / (TN / 4u);
-  let wcol{{J}} = (flat + {{4 * STEP * J}}u) % (TN / 4u);
-  let win{{J}} = tile * (TN / 4u) + wcol{{J}} < co4;
-  let wat{{J}} = wrow{{J}} * co4 + tile * (TN / 4u) + wcol{{J}};
-#endfor
+  let wrow = flat / (TN / 4u);
+  let wcol = flat % (TN / 4u);
+  let wat = wrow * co4 + min(tile * (TN / 4u) + wcol, co4 - 1u);
+  let last = p.kh * p.kw * p.ci * co4 - 1u;
 #for I 4 * RM
 #for J RN
   var acc{{I}}_{{J}} = vec4f();
@@ -123,36 +127,37 @@ fn main(
       let row{{I}} = top{{I}} + i32(ky);
       let col{{I}} = left{{I}} + i32(kx);
       let ok{{I}} = in{{I}} && row{{I}} >= 0 && row{{I}} < i32(p.h << p.up) && col{{I}} >= 0 && col{{I}} < i32(p.w << p.up);
-      let at{{I}} = ((n{{I}} * p.h + (u32(row{{I}}) >> p.up)) * p.w + (u32(col{{I}}) >> p.up)) * p.ci;
+      let from{{I}} = ((n{{I}} * p.h + (u32(row{{I}}) >> p.up)) * p.w + (u32(col{{I}}) >> p.up)) * p.ci;
+      let at{{I}} = select(0u, from{{I}} / {{IN}}u, ok{{I}}) + {{QUAD}}u * quad;
 #endfor
       let tap = (ky * p.kw + kx) * p.ci;
-      for (var c = 0u; c < p.ci; c += 16u) {
+      for (var c = 0u; c < p.ci; c += {{KC}}u) {
+        let left = i32(p.ci - c) - i32(4u * quad);
         // Read before the barrier: memory is slower than the lanes that still compute.
 #for I XS
-        let vx{{I}} = load_x(at{{I}}, c + 4u * quad, ok{{I}});
+        let vx{{I}} = load_x(at{{I}} + c / {{IN}}u, left, ok{{I}});
 #endfor
 #for J WS
-        let wok{{J}} = win{{J}} && c + wrow{{J}} < p.ci;
-        let vw{{J}} = select(vec4f(), weight[select(0u, (tap + c) * co4 + wat{{J}}, wok{{J}})], wok{{J}});
+        let vw{{J}} = weight[min((tap + c + {{ROWS * J}}u) * co4 + wat, last)];
 #endfor
         workgroupBarrier();
 #for I XS
 #for Q 4
-        sh_x[4u * quad + {{Q}}u][(flat / 4u + {{STEP * I}}u) / 4u][flat / 4u % 4u] = vx{{I}}[{{Q}}];
+        sh_x[{{Q}}][{{I}}u / {{XH}}u][{{I}}u % {{XH}}u][quad][staged / 4u][staged % 4u] = vx{{I}}[{{Q}}];
 #endfor
 #endfor
 #for J WS
-        sh_w[wrow{{J}}][wcol{{J}}] = vw{{J}};
+        sh_w[{{J}}][wrow][wcol / {{LX}}u][wcol % {{LX}}u] = vw{{J}};
 #endfor
         workgroupBarrier();
-#for K 16
+#for K KC
         {
 #for J RN
-          let b{{J}} = sh_w[{{K}}][lane.x + {{LX * J}}u];
+          let b{{J}} = sh_w[{{K}}u / {{ROWS}}u][{{K}}u % {{ROWS}}u][{{J}}][lane.x];
 #endfor
 #for I RM
 #for Q 4
-          let v{{I}}_{{Q}} = sh_x[{{K}}][lane.y + {{LY * I}}u][{{Q}}];
+          let v{{I}}_{{Q}} = sh_x[{{K}}u % 4u][{{I}}][lane.y / {{SLOTS}}u][{{K}}u / 4u][lane.y % {{SLOTS}}u][{{Q}}];
 #for J RN
           acc{{4 * I + Q}}_{{J}} = fma(vec4f(v{{I}}_{{Q}}), b{{J}}, acc{{4 * I + Q}}_{{J}});
 #endfor

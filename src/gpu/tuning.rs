@@ -194,12 +194,12 @@ mod tests {
         assert_eq!(Tuning::load(&at, &gpu), (Tuning::of(&gpu), None));
         let mut tuning = Tuning::of(&gpu);
         tuning.note(&[("fill/number".into(), Some("element 3".into())), ("fill/slot".into(), None)]);
-        let times = [("conv_tile/64x64".to_string(), 2e-3), ("conv_tile/32x32".to_string(), 1e-3)];
-        tuning.learn("a shape", times.into(), Some("conv_tile/32x32"));
+        let times = [("conv_tile/64x64".to_string(), 2e-3), ("conv_tile/32x64".to_string(), 1e-3)];
+        tuning.learn("a shape", times.into(), Some("conv_tile/32x64"));
         let path = tuning.save(&at, &gpu).unwrap();
         let (found, warning) = Tuning::load(&at, &gpu);
         assert_eq!((&found, warning), (&tuning, None));
-        assert_eq!(found.choices().fastest["a shape"], "conv_tile/32x32");
+        assert_eq!(found.choices().fastest["a shape"], "conv_tile/32x64");
         assert_eq!(std::fs::read_dir(&at).unwrap().count(), 1);
         let good = std::fs::read_to_string(&path).unwrap();
         for (bad, says) in [
@@ -208,7 +208,7 @@ mod tests {
             (good.replace(&tuning.limits, "tighter"), "other limits"),
             (good.replace("\"format\": 1", "\"format\": 2"), "other form"),
             (good.replace("fill/number", "fill/gone"), "`fill/gone`"),
-            (good.replace("conv_tile/32x32\"\n", "../x\"\n"), "`../x`"),
+            (good.replace("conv_tile/32x64\"\n", "../x\"\n"), "`../x`"),
             (good.replace("0.002", "-1.0"), "no time"),
             (good[..good.len() / 2].to_string(), "damaged"),
             ("\0".repeat(100), "damaged"),

@@ -114,9 +114,9 @@ mod tests {
             scale: 1.0,
             ..Default::default()
         };
-        assert_eq!(conv.choose(&Caps::CORE).1.name, "32x32_vec4");
-        assert_eq!(conv.choose(&ban(&["conv_tile/32x32_vec4"])).1.name, "128x64_vec4");
-        let vectors = ["conv_tile/32x32_vec4", "conv_tile/64x64_vec4", "conv_tile/128x64_vec4"];
+        assert_eq!(conv.choose(&Caps::CORE).1.name, "32x64_vec4");
+        assert_eq!(conv.choose(&ban(&["conv_tile/32x64_vec4"])).1.name, "128x64_vec4");
+        let vectors = ["conv_tile/32x64_vec4", "conv_tile/64x64_vec4", "conv_tile/128x64_vec4"];
         assert_eq!(conv.choose(&ban(&vectors)).1.name, "128x64");
         // Scalars in place of vectors.
         let product = product::Product { n: 1, pixels: 4, c: 8, factor: product::Factor::Same };

@@ -7,13 +7,13 @@ use super::activation::Activation;
 use super::texels::Texels;
 use super::{Call, Caps, Kernel, Needs, Reference, Variant};
 
-/// A tile variant: vector width of input and output, lanes in x and y, vectors of
-/// four pixels and of four output channels of a lane.
+/// A tile variant: vector width of input and output, lanes in x and y, input channels staged at
+/// a time; a lane makes eight pixels by eight output channels.
 macro_rules! tile {
-    ($name:literal, width $w:literal, lanes $lx:literal, $ly:literal, rm $rm:literal, rn $rn:literal) => {
-        tile!($name, width $w, lanes $lx, $ly, rm $rm, rn $rn, silu 0)
+    ($name:literal, width $w:literal, lanes $lx:literal, $ly:literal, chunk $kc:literal) => {
+        tile!($name, width $w, lanes $lx, $ly, chunk $kc, silu 0)
     };
-    ($name:literal, width $w:literal, lanes $lx:literal, $ly:literal, rm $rm:literal, rn $rn:literal, silu $act:literal) => {
+    ($name:literal, width $w:literal, lanes $lx:literal, $ly:literal, chunk $kc:literal, silu $act:literal) => {
         Variant {
             name: $name,
             defines: &[
@@ -22,12 +22,20 @@ macro_rules! tile {
                 ("VEC4", ($w == 4) as u32),
                 ("LX", $lx),
                 ("LY", $ly),
-                ("RM", $rm),
-                ("RN", $rn),
-                // A lane stages one of four vectors of a pixel's 16 channels.
-                ("STEP", $lx * $ly / 4),
-                ("XS", 16 * $rm / $lx),
-                ("WS", 16 * $rn / $ly),
+                ("RM", 2),
+                ("RN", 2),
+                ("KC", $kc),
+                // A lane stages one of QS vectors of a pixel's KC channels, of XS pixels.
+                ("QS", $kc / 4),
+                ("STEP", 4 * $lx * $ly / $kc),
+                ("SLOTS", $lx * $ly / $kc),
+                ("XS", 2 * $kc / $lx),
+                ("XH", $kc / $lx),
+                // Elements of the input that four channels are.
+                ("QUAD", 4 / $w),
+                // All lanes stage ROWS rows of weights at a time, in WS passes.
+                ("ROWS", $ly / 2),
+                ("WS", 2 * $kc / $ly),
                 ("SILU", $act),
             ],
             needs: Needs::NONE,
@@ -41,14 +49,14 @@ pub static TILE: Kernel = Kernel {
     check: check::tile,
     source: include_str!("../../shaders/conv_tile.wgsl"),
     variants: &[
-        tile!("128x64_vec4", width 4, lanes 16, 16, rm 2, rn 1),
-        tile!("64x64_vec4", width 4, lanes 16, 16, rm 1, rn 1),
-        tile!("32x32_vec4", width 4, lanes 8, 8, rm 1, rn 1),
-        tile!("128x64", width 1, lanes 16, 16, rm 2, rn 1),
-        tile!("64x64", width 1, lanes 16, 16, rm 1, rn 1),
-        tile!("32x32", width 1, lanes 8, 8, rm 1, rn 1),
-        tile!("32x32_vec4_silu", width 4, lanes 8, 8, rm 1, rn 1, silu 1),
-        tile!("32x32_silu", width 1, lanes 8, 8, rm 1, rn 1, silu 1),
+        tile!("128x64_vec4", width 4, lanes 8, 16, chunk 16),
+        tile!("64x64_vec4", width 4, lanes 8, 8, chunk 16),
+        tile!("32x64_vec4", width 4, lanes 8, 4, chunk 8),
+        tile!("128x64", width 1, lanes 8, 16, chunk 16),
+        tile!("64x64", width 1, lanes 8, 8, chunk 16),
+        tile!("32x64", width 1, lanes 8, 4, chunk 8),
+        tile!("32x64_vec4_silu", width 4, lanes 8, 4, chunk 8, silu 1),
+        tile!("32x64_silu", width 1, lanes 8, 4, chunk 8, silu 1),
     ],
 };
 
@@ -226,12 +234,17 @@ impl Conv {
                 return (&STREAM, v);
             }
         }
-        // Small images fill few tiles: smaller ones spread over more workgroups.
-        let tile = match self.oh * self.ow {
-            _ if self.silu => 32,
-            0..=256 => 32,
-            257..=1024 => 64,
-            _ => 128,
+        // The largest tile of which there are enough to fill a GPU, else the smallest: more
+        // workgroups. Which one it is does not change what is summed in which order.
+        let groups = |pixels: usize| {
+            let tiles = (self.n * self.oh * self.ow).div_ceil(pixels);
+            tiles * self.co.div_ceil(64)
+        };
+        let tile = match () {
+            () if self.silu => 32,
+            () if groups(128) >= 512 => 128,
+            () if groups(64) >= 256 => 64,
+            () => 32,
         };
         let whole = self.whole(4);
         let fits = |v: &Variant| {
@@ -239,7 +252,7 @@ impl Conv {
         };
         // Another tile before one that is wrong here.
         let v = TILE.sound(caps, fits).or_else(|| TILE.sound(caps, |v| self.takes(&TILE, v)));
-        let v = v.or_else(|| TILE.pick(caps, fits)).unwrap_or(&TILE.variants[4]);
+        let v = v.or_else(|| TILE.pick(caps, fits)).unwrap_or(&TILE.variants[5]);
         (&TILE, v)
     }
 
