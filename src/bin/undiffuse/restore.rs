@@ -163,8 +163,8 @@ struct Given {
     pictures: Vec<RgbImage>,
     /// Where the one picture is transparent.
     clear: Option<RgbImage>,
-    /// What tells a set from others.
-    hash: Option<u64>,
+    /// Whether it is a set, of one picture or more.
+    is_set: bool,
 }
 
 impl Given {
@@ -175,7 +175,7 @@ impl Given {
         }
         how.set.refuse(path)?;
         let (picture, clear) = input::read_with_alpha(path)?;
-        Ok(Given { pictures: vec![picture], clear, hash: None })
+        Ok(Given { pictures: vec![picture], clear, is_set: false })
     }
 
     /// Width and height.
@@ -420,10 +420,10 @@ fn run(how: &How, task: impl FnOnce(Given, Shape) -> Result<Task, Failure>) -> R
     }
     let (model, shape) = picture_model(common)?;
     let given = Given::read(how)?;
-    let hash = given.hash;
+    let is_set = given.is_set;
     let task = task(given, shape)?;
-    if let Some(hash) = hash {
-        return set::run(how, model, task, hash);
+    if is_set {
+        return set::run(how, model, task);
     }
     let Task { degradation, measured, whole, .. } = task;
     let (name, operator) = (degradation.name(), degradation.operator());

@@ -99,12 +99,11 @@ impl SetArgs {
         let count = count.min(all.len());
         // Sets are often sorted.
         let some: Vec<&[u8]> = (0..count).map(|i| all[i * all.len() / count]).collect();
-        let hash = fnv(&some.concat());
         let pictures: Vec<RgbImage> = some.iter().map(|p| shown(p, set.shape)).collect();
         if pictures.is_empty() {
             return Err(format!("{}: no picture is there", path.display()).into());
         }
-        Ok(Given { pictures, clear: None, hash: Some(hash) })
+        Ok(Given { pictures, clear: None, is_set: true })
     }
 }
 
@@ -128,7 +127,7 @@ struct Way {
 }
 
 /// Restores each picture of a set.
-pub fn run(how: &How, model: Model, task: Task, hash: u64) -> Result<(), Failure> {
+pub fn run(how: &How, model: Model, task: Task) -> Result<(), Failure> {
     let stop = progress::interrupt()?;
     let (common, set) = (&how.common, &how.set);
     let Task { degradation, measured, whole, plain } = task;
@@ -146,7 +145,9 @@ pub fn run(how: &How, model: Model, task: Task, hash: u64) -> Result<(), Failure
     let operator = fnv(serde_json::to_string(&degradation.operator())?.as_bytes());
     asked["degradation"] =
         json!({ "name": name, "operator": format!("{operator:016x}"), "noise": how.noise });
-    asked["set"] = json!(format!("{hash:016x}"));
+    // What is given tells the set, how it was degraded and by which noise.
+    let bytes: Vec<u8> = measured.iter().flat_map(|v| v.to_le_bytes()).collect();
+    asked["given"] = json!(format!("{:016x}", fnv(&bytes)));
     asked["each"] = json!(each);
     let pipeline = common.pipeline(model)?;
     // What does not fit the network is told before anything is drawn.
