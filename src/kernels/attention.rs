@@ -211,12 +211,12 @@ impl Attention {
 }
 
 fn check(case: &mut Case<'_>) -> Result<(), String> {
-    let d = match case.of(0..6) {
-        0 => 8,
-        1 => 16,
-        2 => case.of(1..20),
-        3 => 4 * case.of(1..10),
-        4 => 68,
+    let d = match case.of(0..8) {
+        0 | 1 => 8,
+        2 | 3 => 16,
+        4 => case.of(1..20),
+        5 => 4 * case.of(1..10),
+        6 => 68,
         _ => 70,
     };
     let (n, tokens_q, heads, seed) = (case.of(1..4), case.of(1..40), case.of(1..4), case.word());
@@ -229,9 +229,10 @@ fn check(case: &mut Case<'_>) -> Result<(), String> {
         _ => [0, 1, 2].map(|i| Place { stride: 3 * heads * d, at: i * d, head: 3 * d }),
     };
     let scale = 1.0 / (d as f32).sqrt();
-    let mut op = Attention { n, tokens_q, tokens_k, heads, d, scale, q, k, v, images: false, to_image: false };
+    let mut op =
+        Attention { n, tokens_q, tokens_k, heads, d, scale, q, k, v, images: false, to_image: false };
     // Images where any processor that acts as a GPU could want them.
-    op.images = case.coin() && op.wants_images(&Caps { images: true, ..case.caps() });
+    op.images = case.of(0..3) > 0 && op.wants_images(&Caps { images: true, ..case.caps() });
     op.to_image = op.images && case.coin() && op.writes_image(&Caps { images: true, ..case.caps() });
     let size = |tokens: usize, p: Place, salt: u64| data(seed ^ salt, n * tokens * p.stride);
     let x = [size(tokens_q, q, 1), size(tokens_k, k, 2), size(tokens_k, v, 3)];

@@ -284,7 +284,8 @@ impl Conv {
 
     /// How the input is brought into an image, for a variant that wants it there.
     pub fn staging(&self, v: &Variant) -> Option<Texels> {
-        (v.get("STAGED") == 1 && !self.image).then_some(Texels { pixels: self.n * self.h * self.w, c: self.ci })
+        (v.get("STAGED") == 1 && !self.image)
+            .then_some(Texels { pixels: self.n * self.h * self.w, c: self.ci })
     }
 
     /// The variant of [`STREAM3`], where it is one's case.

@@ -328,10 +328,16 @@ impl GroupNorm {
 }
 
 fn check(case: &mut Case<'_>) -> Result<(), String> {
-    let unit = if case.coin() { 4 } else { 1 };
+    // Images are of whole eights, and of two activations only.
+    let images = case.coin();
+    let unit = if images { 8 } else { [1, 4][case.of(0..2)] };
     let (n, pixels, groups, seed) = (case.of(1..4), 3 * case.of(1..90), case.of(1..7), case.word());
-    let size = unit * case.of(1..7);
-    let (c, activation) = (groups * size, Activation::ALL[case.of(0..9)]);
+    let size = unit * case.of(1..if images { 3 } else { 7 });
+    let activation = match images {
+        true => [Activation::Identity, Activation::Silu][case.of(0..2)],
+        false => Activation::ALL[case.of(0..9)],
+    };
+    let c = groups * size;
     let op = GroupNorm { n, pixels, c, groups, eps: 1e-5, activation };
     let mut x = data(seed, n * pixels * c);
     let far = case.of(0..4) == 0;
@@ -362,12 +368,9 @@ fn check(case: &mut Case<'_>) -> Result<(), String> {
         arrays.extend([bits(&part(0, first)), bits(&part(first, c))]);
         xs = vec![(7, first), (8, c - first)];
     }
-    let images = Caps { images: true, ..caps };
-    let to_image = case.coin() && op.writes_image(&images, xs.iter().map(|x| x.1));
-    let parts = xs.iter().map(|&(tensor, channels)| {
-        let image = case.coin() && op.reads_image(&images, [channels]);
-        Part { tensor, channels, image }
-    });
+    let images = images && op.reads_image(&Caps { images: true, ..caps }, xs.iter().map(|x| x.1));
+    let to_image = images && case.coin();
+    let parts = xs.iter().map(|&(tensor, channels)| Part { tensor, channels, image: images && case.coin() });
     let xs: Vec<_> = parts.collect();
     let mut calls = op.statistics(&caps, &xs, 1, 2, embedding, 4, 5);
     calls.extend(op.apply(&caps, &xs, 5, 6, to_image));

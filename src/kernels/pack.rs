@@ -8,16 +8,15 @@ pub static KERNEL: Kernel =
     Kernel { name: "pack", check, source: include_str!("../../shaders/pack.wgsl"), variants: ONLY };
 
 /// `count_bad.wgsl`.
-pub static COUNT_BAD: Kernel =
-    Kernel {
-        name: "count_bad",
-        check,
-        source: include_str!("../../shaders/count_bad.wgsl"),
-        variants: &[
-            Variant { name: "buffer", defines: &[("IMAGE", 0)], needs: Needs::NONE },
-            Variant { name: "image", defines: &[("IMAGE", 1)], needs: Needs::NONE },
-        ],
-    };
+pub static COUNT_BAD: Kernel = Kernel {
+    name: "count_bad",
+    check,
+    source: include_str!("../../shaders/count_bad.wgsl"),
+    variants: &[
+        Variant { name: "buffer", defines: &[("IMAGE", 0)], needs: Needs::NONE },
+        Variant { name: "image", defines: &[("IMAGE", 1)], needs: Needs::NONE },
+    ],
+};
 
 const ONLY: &[Variant] = &[Variant { name: "only", defines: &[], needs: Needs::NONE }];
 
