@@ -13,6 +13,7 @@
 // temb   [n, temb_stride]  channels from temb_at on added to each pixel, where p.flags & 1
 // res    [n, oh, ow, co]  added, where p.flags & 2
 // y      [n, oh, ow, co] = (x * weight + bias + temb + res) * scale, then SiLU where SILU is
+// res and y in texels of four where TO is
 struct P {
   groups: u32, base: u32,
   n: u32, h: u32, w: u32, ci: u32, oh: u32, ow: u32, co: u32,
@@ -37,8 +38,13 @@ struct P {
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 #if OUT8
 @group(0) @binding(3) var<storage, read> temb: array<vec4<u64>>;
+#if TO
+@group(0) @binding(4) var res: texture_2d<f32>;
+@group(0) @binding(5) var y: texture_storage_2d<rgba32float, write>;
+#else
 @group(0) @binding(4) var<storage, read> res: array<vec4<u64>>;
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<u64>>;
+#endif
 #else
 #if OUT4
 @group(0) @binding(3) var<storage, read> temb: array<vec4f>;
@@ -54,13 +60,16 @@ struct P {
 #include "dispatch.wgsl"
 #include "silu.wgsl"
 
+fn texel(i: u32) -> vec2u {
+  return vec2u(i % 1024u, i / 1024u);
+}
+
 // Eight channels from c of the pixel whose first number is at `at`.
 fn load_x(at: u32, c: u32, ok: bool) -> F8 {
 #if STAGED
   let i = select(0u, (at + c) / 4u, ok);
-  let texel = vec2u(i % 1024u, i / 1024u);
-  let lo = select(vec4f(), textureLoad(x, texel, 0), ok);
-  return F8(lo, select(vec4f(), textureLoad(x, texel + vec2u(1u, 0u), 0), ok));
+  let lo = select(vec4f(), textureLoad(x, texel(i), 0), ok);
+  return F8(lo, select(vec4f(), textureLoad(x, texel(i) + vec2u(1u, 0u), 0), ok));
 #else
 #if IN8
   let i = select(0u, (at + c) / 8u, ok);
@@ -173,13 +182,23 @@ fn main(
         hi += t.hi;
       }
       if ((p.flags & 2u) != 0u) {
+#if TO
+        lo += textureLoad(res, texel(out / 4u + {{2 * G}}u), 0);
+        hi += textureLoad(res, texel(out / 4u + {{2 * G + 1}}u), 0);
+#else
         let r = unpack(res[out / 8u + {{G}}u]);
         lo += r.lo;
         hi += r.hi;
+#endif
       }
       lo = finish(lo * p.scale);
       hi = finish(hi * p.scale);
+#if TO
+      textureStore(y, texel(out / 4u + {{2 * G}}u), lo);
+      textureStore(y, texel(out / 4u + {{2 * G + 1}}u), hi);
+#else
       y[out / 8u + {{G}}u] = packed(lo, hi);
+#endif
     }
 #endfor
 #else

@@ -1,8 +1,13 @@
 // Group norm, first step: mean and sum of squared deviations of each channel over
 // a chunk of pixels, by sums shifted by the chunk's first pixel (stable, one pass).
-// The normed tensor may be several, channels after channels: a dispatch for each.
+// The normed tensor may be several, channels after channels: a dispatch for each. Where FROM
+// is, it lies in an image of 1024 texels a row.
 #include "vector.wgsl"
+#if FROM
+@group(0) @binding(0) var x: texture_2d<f32>; // [n, pixels, c] in texels
+#else
 @group(0) @binding(0) var<storage, read> x: array<S>; // [n, pixels, c]
+#endif
 @group(0) @binding(1) var<storage, read_write> part: array<S>; // [n, chunks, 2, all]: means, M2
 struct P {
   groups: u32,
@@ -18,6 +23,14 @@ struct P {
 @group(0) @binding(2) var<uniform> p: P;
 #include "dispatch.wgsl"
 
+fn load(i: u32) -> T {
+#if FROM
+  return textureLoad(x, vec2u(i % 1024u, i / 1024u), 0);
+#else
+  return unpaired(x[i]);
+#endif
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
         @builtin(local_invocation_index) lane: u32) {
@@ -31,11 +44,11 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
   let begin = block % p.chunks * p.chunk;
   let end = min(begin + p.chunk, p.pixels);
   var at = (block / p.chunks * p.pixels + begin) * p.c + channel;
-  let shift = unpaired(x[at]);
+  let shift = load(at);
   var sum = T();
   var squares = T();
   for (var k = begin; k < end; k++) {
-    let d = unpaired(x[at]) - shift;
+    let d = load(at) - shift;
     sum += d;
     squares = fma(d, d, squares);
     at += p.c;

@@ -3,19 +3,38 @@
 // winograd_output), for processors that act as GPUs and load texels fastest. A lane
 // takes a tile of M x M pixels and 8 channels.
 //
-// x [n, h, w, ci], each pixel standing for 2^up x 2^up (nearest upsampling)
+// x [n, h, w, ci], each pixel standing for 2^up x 2^up (nearest upsampling); in texels of
+//   four where FROM is
 // v [(M + 2)^2][ci / 8][all][8] in texels of four, `all` being the tiles of the batch,
 //   rounded up for winograd_product; what stands for no tile is not written
 struct P {
   groups: u32, base: u32,
   n: u32, h: u32, w: u32, ci: u32, rows: u32, columns: u32, up: u32, all: u32,
 }
+#if FROM
+@group(0) @binding(0) var x: texture_2d<f32>;
+#else
 @group(0) @binding(0) var<storage, read> x: array<vec4<u64>>;
+#endif
 @group(0) @binding(1) var v: texture_storage_2d<rgba32float, write>;
 @group(0) @binding(2) var<uniform> p: P;
 #include "dispatch.wgsl"
+#if FROM
+struct F8 { lo: vec4f, hi: vec4f }
+#else
 #include "f8.wgsl"
+#endif
 #include "winograd.wgsl"
+
+// Eight channels of a pixel.
+fn load(i: u32) -> F8 {
+#if FROM
+  let at = texel(2u * i);
+  return F8(textureLoad(x, at, 0), textureLoad(x, at + vec2u(1u, 0u), 0));
+#else
+  return unpack(x[i]);
+#endif
+}
 
 @compute @workgroup_size(8)
 fn main(
@@ -40,7 +59,7 @@ fn main(
   let col{{R}}_{{C}} = left + {{C}};
   var d{{R}}_{{C}} = F8();
   if (in{{R}} && col{{R}}_{{C}} >= 0 && col{{R}}_{{C}} < i32(p.w << p.up)) {
-    d{{R}}_{{C}} = unpack(x[(at{{R}} + (u32(col{{R}}_{{C}}) >> p.up)) * blocks + block]);
+    d{{R}}_{{C}} = load((at{{R}} + (u32(col{{R}}_{{C}}) >> p.up)) * blocks + block);
   }
 #endfor
 #endfor

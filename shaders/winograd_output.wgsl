@@ -7,6 +7,7 @@
 // temb [n, temb_stride]  channels from temb_at on added to each pixel, where p.flags & 1
 // res  [n, oh, ow, co]  added, where p.flags & 2
 // y    [n, oh, ow, co] = (pixels + bias + temb + res) * scale
+// res and y in texels of four where TO is
 struct P {
   groups: u32, base: u32,
   n: u32, oh: u32, ow: u32, co: u32, rows: u32, columns: u32, all: u32,
@@ -15,8 +16,13 @@ struct P {
 @group(0) @binding(0) var m: texture_2d<f32>;
 @group(0) @binding(1) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(2) var<storage, read> temb: array<vec4<u64>>;
+#if TO
+@group(0) @binding(3) var res: texture_2d<f32>;
+@group(0) @binding(4) var y: texture_storage_2d<rgba32float, write>;
+#else
 @group(0) @binding(3) var<storage, read> res: array<vec4<u64>>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<u64>>;
+#endif
 @group(0) @binding(5) var<uniform> p: P;
 #include "dispatch.wgsl"
 #include "f8.wgsl"
@@ -78,11 +84,21 @@ fn main(
     var lo = l{{R}}.t{{C}} + lo_add;
     var hi = h{{R}}.t{{C}} + hi_add;
     if ((p.flags & 2u) != 0u) {
+#if TO
+      lo += textureLoad(res, texel(2u * out), 0);
+      hi += textureLoad(res, texel(2u * out + 1u), 0);
+#else
       let r = unpack(res[out]);
       lo += r.lo;
       hi += r.hi;
+#endif
     }
+#if TO
+    textureStore(y, texel(2u * out), lo * p.scale);
+    textureStore(y, texel(2u * out + 1u), hi * p.scale);
+#else
     y[out] = packed(lo * p.scale, hi * p.scale);
+#endif
   }
 #endfor
 #endfor

@@ -199,6 +199,20 @@ fn every_dispatch_computes() {
     }
 }
 
+/// Where texels load fast, layers hand images to one another: only the network's input is
+/// brought into one.
+#[test]
+fn layers_hand_images_to_one_another() {
+    let graph = passes::run(&embedded().without_taps());
+    let staged = |target: Target| {
+        let calls = plan(&graph, target, 4).unwrap().calls;
+        let staged = calls.iter().filter(|c| c.call.kernel.name == "texels");
+        staged.map(|c| c.label.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(staged(described("lavapipe")), ["conv2d conv_in"]);
+    assert!(staged(described("core-webgpu")).is_empty());
+}
+
 #[test]
 fn the_largest_live_set_is_what_the_report_says() {
     let graph = passes::run(&network("ddpm_cifar10").without_taps());

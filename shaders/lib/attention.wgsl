@@ -2,10 +2,14 @@
 // and values are channel ranges of tensors of tokens, so q, k and v of one
 // product are read in place.
 #if IMAGE
-// Images of texels.wgsl: processors that act as GPUs load texels fastest.
+// Images of 1024 texels a row: processors that act as GPUs load those fastest.
 @group(0) @binding(0) var q: texture_2d<f32>;
 @group(0) @binding(1) var k: texture_2d<f32>;
 @group(0) @binding(2) var v: texture_2d<f32>;
+#if TO
+@group(0) @binding(3) var dst: texture_storage_2d<rgba32float, write>;
+fn store_dst(i: u32, v: vec4f) { textureStore(dst, vec2u(i % 1024u, i / 1024u), v); }
+#else
 @group(0) @binding(3) var<storage, read_write> dst: array<vec2<u64>>;
 fn load_dst(i: u32) -> vec4f {
   let v = dst[i];
@@ -15,6 +19,7 @@ fn store_dst(i: u32, v: vec4f) {
   let b = bitcast<vec4u>(v);
   dst[i] = vec2<u64>(u64(b.x) | (u64(b.y) << 32u), u64(b.z) | (u64(b.w) << 32u));
 }
+#endif
 fn fetch_q(i: u32) -> vec4f { return textureLoad(q, vec2u(i % 1024u, i / 1024u), 0); }
 fn fetch_k(i: u32) -> vec4f { return textureLoad(k, vec2u(i % 1024u, i / 1024u), 0); }
 fn fetch_v(i: u32) -> vec4f { return textureLoad(v, vec2u(i % 1024u, i / 1024u), 0); }

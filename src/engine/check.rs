@@ -88,9 +88,11 @@ impl Executable {
         let all = Slice { buffer: counts.clone(), offset: 0, size: words.max(1) * 4 };
         let mut after = Vec::new();
         for (i, &call) in calls.iter().enumerate() {
-            let Some((slice, len)) = self.plan().call(call).2 else { continue };
-            let count = CountBad { n: self.n(), len: *len, at: i * self.n(), add: false };
-            after.extend(count.calls(&gpu.caps(), slice.clone(), all.clone()).into_iter().map(|c| (i, c)));
+            let Some((result, len)) = self.plan().call(call).2 else { continue };
+            let image = result.slice().is_none();
+            let count = CountBad { n: self.n(), len: *len, at: i * self.n(), add: false, image };
+            let calls = count.calls(&gpu.caps(), result.clone(), all.clone().into());
+            after.extend(calls.into_iter().map(|c| (i, c)));
         }
         let mut parameters = Parameters::new(gpu, after.iter().map(|(_, c)| c))?;
         let mut bound = HashMap::new();

@@ -11,13 +11,13 @@
 
 use super::EngineError;
 use crate::gpu::{Cut, Gpu, Trial};
-use crate::graph::plan::Target;
+use crate::graph::plan::{Buf, Target};
 use crate::graph::report::plan;
 use crate::graph::Graph;
 use crate::kernels::check::{bits, data};
 use crate::kernels::choices::full_name;
 use crate::kernels::conv::{Conv, ConvBuffers};
-use crate::kernels::{Caps, Choices, Kernel, Variant};
+use crate::kernels::{texels, Caps, Choices, Kernel, Variant};
 use std::collections::BTreeMap;
 
 /// Rounds in which each candidate is timed.
@@ -87,9 +87,19 @@ pub fn layers(gpu: &Gpu, graph: &Graph, n: usize) -> Result<Vec<Layer>, EngineEr
     let caps = unmeasured(gpu);
     let target = Target { caps, limits: gpu.limits().clone(), name: gpu.info().name.clone() };
     let mut layers: Vec<Layer> = Vec::new();
-    for planned in plan(graph, target, n)?.calls {
+    let calls = plan(graph, target, n)?.calls;
+    let staged: Vec<Buf> = calls
+        .iter()
+        .filter(|c| c.call.kernel.name == texels::KERNEL.name)
+        .flat_map(|c| c.call.bindings.iter().filter(|(name, _)| *name == "to").map(|b| b.1))
+        .collect();
+    for planned in &calls {
         let call = &planned.call;
         let Some((conv, extras)) = Conv::of_call(call) else { continue };
+        // Its input lies in an image: brought there, or written there by the op before.
+        let x = call.bindings.iter().find(|(name, _)| *name == "x").map(|b| b.1);
+        let image = call.variant.get("STAGED") == 1 && x.is_some_and(|x| !staged.contains(&x));
+        let conv = Conv { image, ..conv };
         let key = conv.shape_key();
         match layers.iter_mut().find(|l| l.conv.shape_key() == key) {
             Some(layer) => layer.layers += 1,

@@ -38,7 +38,8 @@ impl Gpu {
     /// # Errors
     /// Larger than the device allows, or out of memory.
     pub fn scratch_image(&self, label: &str, bytes: u64) -> Result<wgpu::TextureView, GpuError> {
-        let texture = self.texels(label, image_bytes(bytes), wgpu::TextureUsages::STORAGE_BINDING)?;
+        use wgpu::TextureUsages as U;
+        let texture = self.texels(label, image_bytes(bytes), U::STORAGE_BINDING | U::COPY_SRC)?;
         Ok(texture.create_view(&wgpu::TextureViewDescriptor::default()))
     }
 

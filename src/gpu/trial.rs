@@ -19,6 +19,7 @@ pub struct Trial {
     gpu: Gpu,
     buffers: Vec<wgpu::Buffer>,
     lens: Vec<usize>,
+    images: BTreeMap<usize, wgpu::TextureView>,
     dispatches: Vec<BoundDispatch>,
 }
 
@@ -34,7 +35,7 @@ pub enum Cut {
 impl Trial {
     /// Binds the calls; a call's resource is an index into `arrays`. An array that a
     /// shader reads as an image is given as one, with ones behind it; one that a shader
-    /// writes as an image is zeros at first, and is not read back.
+    /// writes as an image is zeros at first.
     ///
     /// # Errors
     /// A call that does not fit its kernel, or an adapter without the means.
@@ -51,7 +52,7 @@ impl Trial {
             buffers.push(buffer);
         }
         let missing = |array: usize| GpuError::Internal(format!("a trial has no array {array}"));
-        // Images that the calls write are theirs alone: nobody reads them afterwards.
+        // Images that the calls write.
         let mut scratch: BTreeMap<usize, wgpu::TextureView> = BTreeMap::new();
         for call in calls {
             let shader = reflection(call.kernel, call.variant)?;
@@ -112,7 +113,8 @@ impl Trial {
             }
         }
         parameters.upload(gpu);
-        Ok(Trial { gpu: gpu.clone(), buffers, lens: arrays.iter().map(Vec::len).collect(), dispatches })
+        let lens = arrays.iter().map(Vec::len).collect();
+        Ok(Trial { gpu: gpu.clone(), buffers, lens, images: scratch, dispatches })
     }
 
     /// Overwrites a word of an array, counted from the guard band in front of it: the
@@ -163,7 +165,8 @@ impl Trial {
     /// A lost device.
     pub fn read(&self) -> Result<Arrays, GpuError> {
         use wgpu::BufferUsages as U;
-        let total: u64 = self.buffers.iter().map(wgpu::Buffer::size).sum();
+        let texels = self.images.values().map(|v| u64::from(v.texture().height()) * IMAGE_ROW as u64 * 16);
+        let total: u64 = self.buffers.iter().map(wgpu::Buffer::size).chain(texels).sum::<u64>() + 16;
         let staging = self.gpu.buffer("readback", total, U::MAP_READ | U::COPY_DST)?;
         let mut encoder = self.gpu.encoder();
         let mut at = 0;
@@ -171,10 +174,24 @@ impl Trial {
             encoder.copy_buffer_to_buffer(b, 0, &staging, at, b.size());
             at += b.size();
         }
+        // Copies begin at whole texels; a row of them is a multiple of 256 bytes, as they want.
+        at = at.next_multiple_of(16);
+        let images_at = at as usize / 4;
+        for view in self.images.values() {
+            let size = view.texture().size();
+            let layout = wgpu::TexelCopyBufferLayout {
+                offset: at,
+                bytes_per_row: Some(size.width * 16),
+                rows_per_image: Some(size.height),
+            };
+            let to = wgpu::TexelCopyBufferInfo { buffer: &staging, layout };
+            encoder.copy_texture_to_buffer(view.texture().as_image_copy(), to, size);
+            at += u64::from(size.width) * u64::from(size.height) * 16;
+        }
         let readback = self.gpu.read_on_submit(&encoder, &staging, total);
         self.gpu.wait(&self.gpu.submit(encoder)?)?;
         let words: Vec<u32> = bytemuck::pod_collect_to_vec(&readback.take()?);
-        let mut rest = &words[..];
+        let (mut rest, mut texels) = words.split_at(images_at);
         let mut out = Arrays { arrays: Vec::new(), outside: None };
         for (k, &len) in self.lens.iter().enumerate() {
             let (mine, next) = rest.split_at(len + 2 * GUARD);
@@ -186,6 +203,12 @@ impl Trial {
                 }
             }
             out.arrays.push(mine[GUARD..GUARD + len].to_vec());
+        }
+        for (k, view) in &self.images {
+            let size = view.texture().size();
+            let (mine, next) = texels.split_at(size.width as usize * size.height as usize * 4);
+            texels = next;
+            out.arrays[*k].copy_from_slice(&mine[..self.lens[*k]]);
         }
         Ok(out)
     }

@@ -51,7 +51,7 @@ enum Arena {
 pub struct BoundPlan {
     dispatches: Vec<BoundDispatch>,
     labels: Vec<String>,
-    results: Vec<Option<(Slice, usize)>>,
+    results: Vec<Option<(Resource, usize)>>,
     costs: Vec<f64>,
     segments: Vec<Range<usize>>,
     parameters: Parameters,
@@ -131,8 +131,7 @@ impl Plan {
             };
             dispatches.push(gpu.bind(&call, &mut parameters)?);
             labels.push(planned.label);
-            let slice = |(b, len)| resource(b).slice().map(|s| (s.clone(), len));
-            results.push(planned.result.and_then(slice));
+            results.push(planned.result.map(|(b, len)| (resource(b), len)));
         }
         parameters.upload(gpu);
         let plan = BoundPlan {
@@ -254,9 +253,9 @@ impl BoundPlan {
         self.segments[segment].clone()
     }
 
-    /// One dispatch: itself, its label, and its result (buffer, floats per image)
+    /// One dispatch: itself, its label, and its result (where it lies, floats per image)
     /// where it completes an op.
-    pub fn call(&self, i: usize) -> (&BoundDispatch, &str, Option<&(Slice, usize)>) {
+    pub fn call(&self, i: usize) -> (&BoundDispatch, &str, Option<&(Resource, usize)>) {
         (&self.dispatches[i], &self.labels[i], self.results[i].as_ref())
     }
 

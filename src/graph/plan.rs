@@ -3,13 +3,14 @@
 //! needed for any of it.
 
 use super::memory::{place, Block, Layout};
+use super::ops::Site;
 use super::{Graph, GraphError, Node, Tensor};
 use crate::gpu::image_bytes;
 use crate::kernels::reflect::{reflection, IMAGE_ROW};
 use crate::kernels::{Call, Caps};
 use crate::shape::Shape;
 use crate::weights::Param;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// A resource of a plan.
@@ -251,14 +252,18 @@ impl Builder {
             let (_, t) = named.ok_or_else(|| GraphError::Internal(format!("no output `{name}`")))?;
             at.insert(*t, *buf);
         }
+        let images = self.images(graph);
         for (i, node) in graph.nodes().iter().enumerate() {
             self.node = Some(i);
             let output = match at.get(&node.output) {
                 Some(b) => *b,
                 None => {
-                    let shape = graph.shape(node.output);
+                    let len = self.n * graph.shape(node.output).len();
                     let label = node.label();
-                    let b = self.scratch(&label, self.n * shape.len())?;
+                    let b = match images.contains(&node.output) {
+                        true => self.scratch_image(&label, len)?,
+                        false => self.scratch(&label, len)?,
+                    };
                     at.insert(node.output, b);
                     b
                 }
@@ -272,6 +277,53 @@ impl Builder {
         }
         self.node = None;
         Ok(())
+    }
+
+    /// The tensors that lie in images: those whose op may write one, and all of whose readers
+    /// may read one.
+    fn images(&self, graph: &Graph) -> HashSet<Tensor> {
+        let caps = &self.target.caps;
+        let rows = u64::from(self.target.limits.max_texture_dimension_2d);
+        let (mut may, mut barred) = (HashSet::new(), HashSet::new());
+        if !caps.images {
+            return may;
+        }
+        for node in graph.nodes() {
+            let inputs: Vec<Shape> = node.inputs.iter().map(|t| graph.shape(*t)).collect();
+            let output = graph.shape(node.output);
+            let site = Site { n: self.n, caps, inputs: &inputs, output };
+            for (i, t) in node.inputs.iter().enumerate() {
+                if !node.op.reads_image(&site, i) {
+                    barred.insert(*t);
+                }
+            }
+            let size = image_bytes((self.n * output.len()) as u64 * 4);
+            if size <= rows * IMAGE_ROW as u64 * 16 && node.op.writes_image(&site) {
+                may.insert(node.output);
+            }
+        }
+        // What nobody reads is somebody's output.
+        let named = graph.outputs().iter().chain(graph.taps()).map(|(_, t)| *t);
+        barred.extend(named);
+        may.retain(|t| !barred.contains(t));
+        // Of two that go together neither without the other.
+        let tied: Vec<[Tensor; 2]> = graph
+            .nodes()
+            .iter()
+            .filter_map(|node| node.op.shared().map(|i| [node.inputs[i], node.output]))
+            .collect();
+        loop {
+            let before = may.len();
+            for [a, b] in &tied {
+                if may.contains(a) != may.contains(b) {
+                    may.remove(a);
+                    may.remove(b);
+                }
+            }
+            if may.len() == before {
+                return may;
+            }
+        }
     }
 
     /// Places the intermediates.
@@ -363,6 +415,11 @@ impl Lower<'_> {
     /// Where the result goes.
     pub fn output(&self) -> Buf {
         self.output
+    }
+
+    /// Whether a tensor lies in an image, `[n, h, w, c]` in texels of four.
+    pub fn is_image(&self, buf: Buf) -> bool {
+        matches!(buf, Buf::Virtual(v) if self.builder.virtuals[v as usize].2)
     }
 
     /// Scratch of `len` floats for this op.

@@ -35,6 +35,8 @@ pub static SMALL: Kernel = Kernel {
     variants: &[
         variant("sg8_8_images", &[("VEC4", 1), ("IMAGE", 1), ("D", 2), ("QB", 4)], IMAGES),
         variant("sg8_16_images", &[("VEC4", 1), ("IMAGE", 1), ("D", 4), ("QB", 2)], IMAGES),
+        variant("sg8_8_to", &[("VEC4", 1), ("IMAGE", 1), ("TO", 1), ("D", 2), ("QB", 4)], IMAGES),
+        variant("sg8_16_to", &[("VEC4", 1), ("IMAGE", 1), ("TO", 1), ("D", 4), ("QB", 2)], IMAGES),
         variant("sg8_8", &[("VEC4", 1), ("D", 2), ("QB", 4)], SUBGROUP),
         variant("sg8_16", &[("VEC4", 1), ("D", 4), ("QB", 2)], SUBGROUP),
     ],
@@ -70,6 +72,8 @@ pub struct Attention {
     pub v: Place,
     /// Whether queries, keys and values lie in images ([`Attention::wants_images`]).
     pub images: bool,
+    /// Whether the result lies in one too ([`Attention::writes_image`]).
+    pub to_image: bool,
 }
 
 /// Where heads lie in the channels of a token.
@@ -111,6 +115,13 @@ impl Attention {
             && (there(&STREAM, None) || there(&SMALL, Some(self.d)))
     }
 
+    /// Whether the result may lie in an image, `[n, tokens_q, heads * d]` in texels of four.
+    pub fn writes_image(&self, caps: &Caps) -> bool {
+        let fits = |v: &Variant| v.get("TO") == 1 && v.get("D") as usize * 4 == self.d;
+        let whole = (self.heads * self.d).is_multiple_of(8);
+        whole && self.wants_images(caps) && SMALL.sound(caps, fits).is_some()
+    }
+
     fn places(&self) -> [Place; 3] {
         [self.q, self.k, self.v]
     }
@@ -120,7 +131,10 @@ impl Attention {
         let places = self.places();
         let whole = self.d.is_multiple_of(4) && places.iter().all(|p| (p.stride | p.at | p.head) % 4 == 0);
         let stream = caps.stream && caps.subgroup == Some(8) && whole;
-        let kind = |v: &Variant| stream && v.get("IMAGE") == u32::from(self.images);
+        let kind = |v: &Variant| {
+            let (image, to) = (v.get("IMAGE") == 1, v.get("TO") == 1);
+            stream && (image, to) == (self.images, self.to_image)
+        };
         let rows = self.n * self.heads;
         let small = SMALL.sound(caps, |v| kind(v) && v.get("D") as usize * 4 == self.d);
         let streamed = STREAM.sound(caps, kind);
@@ -197,12 +211,12 @@ impl Attention {
 }
 
 fn check(case: &mut Case<'_>) -> Result<(), String> {
-    let d = match case.of(0..6) {
-        0 => 8,
-        1 => 16,
-        2 => case.of(1..20),
-        3 => 4 * case.of(1..10),
-        4 => 68,
+    let d = match case.of(0..8) {
+        0 | 1 => 8,
+        2 | 3 => 16,
+        4 => case.of(1..20),
+        5 => 4 * case.of(1..10),
+        6 => 68,
         _ => 70,
     };
     let (n, tokens_q, heads, seed) = (case.of(1..4), case.of(1..40), case.of(1..4), case.word());
@@ -215,9 +229,11 @@ fn check(case: &mut Case<'_>) -> Result<(), String> {
         _ => [0, 1, 2].map(|i| Place { stride: 3 * heads * d, at: i * d, head: 3 * d }),
     };
     let scale = 1.0 / (d as f32).sqrt();
-    let mut op = Attention { n, tokens_q, tokens_k, heads, d, scale, q, k, v, images: false };
+    let mut op =
+        Attention { n, tokens_q, tokens_k, heads, d, scale, q, k, v, images: false, to_image: false };
     // Images where any processor that acts as a GPU could want them.
-    op.images = case.coin() && op.wants_images(&Caps { images: true, ..case.caps() });
+    op.images = case.of(0..3) > 0 && op.wants_images(&Caps { images: true, ..case.caps() });
+    op.to_image = op.images && case.coin() && op.writes_image(&Caps { images: true, ..case.caps() });
     let size = |tokens: usize, p: Place, salt: u64| data(seed ^ salt, n * tokens * p.stride);
     let x = [size(tokens_q, q, 1), size(tokens_k, k, 2), size(tokens_k, v, 3)];
     let mut arrays = vec![bits(&x[0]), bits(&x[1]), bits(&x[2]), vec![0; n * tokens_q * heads * d]];

@@ -5,6 +5,7 @@ pub(super) mod check;
 
 use super::activation::Activation;
 use super::texels::Texels;
+use super::winograd::Winograd;
 use super::{Call, Caps, Kernel, Needs, Reference, Variant};
 
 /// A tile variant: vector width of input and output, lanes in x and y, input channels staged at
@@ -61,7 +62,8 @@ pub static TILE: Kernel = Kernel {
 };
 
 /// A stream variant: vector widths of input and output, output channels and
-/// pixels of a lane, lanes, then whether weights are in an image and SiLU comes last.
+/// pixels of a lane, lanes, then whether weights are in an image, SiLU comes last, and the
+/// input and the result are in images.
 macro_rules! stream {
     ($name:literal, in $i:literal, out $o:literal, ob $ob:literal, pb $pb:literal, s $s:literal) => {
         stream!($name, in $i, out $o, ob $ob, pb $pb, s $s, image 0, silu 0)
@@ -72,6 +74,10 @@ macro_rules! stream {
     };
     ($name:literal, in $i:literal, out $o:literal, ob $ob:literal, pb $pb:literal, s $s:literal,
      image $image:literal, silu $act:literal, staged $staged:literal) => {
+        stream!($name, in $i, out $o, ob $ob, pb $pb, s $s, image $image, silu $act, staged $staged, to 0)
+    };
+    ($name:literal, in $i:literal, out $o:literal, ob $ob:literal, pb $pb:literal, s $s:literal,
+     image $image:literal, silu $act:literal, staged $staged:literal, to $to:literal) => {
         Variant {
             name: $name,
             defines: &[
@@ -90,6 +96,7 @@ macro_rules! stream {
                 ("IMAGE", $image),
                 ("SILU", $act),
                 ("STAGED", $staged),
+                ("TO", $to),
             ],
             needs: Needs { subgroup: Some($s), int64: $i == 8 || $o == 8 },
         }
@@ -105,6 +112,8 @@ pub static STREAM: Kernel = Kernel {
         stream!("s8_staged_o8_32", in 1, out 8, ob 4, pb 4, s 8, image 1, silu 0, staged 1),
         stream!("s8_staged_o8_16", in 1, out 8, ob 2, pb 4, s 8, image 1, silu 0, staged 1),
         stream!("s8_staged_o1_8", in 1, out 1, ob 1, pb 4, s 8, image 1, silu 0, staged 1),
+        stream!("s8_staged_32_to", in 1, out 8, ob 4, pb 4, s 8, image 1, silu 0, staged 1, to 1),
+        stream!("s8_staged_16_to", in 1, out 8, ob 2, pb 4, s 8, image 1, silu 0, staged 1, to 1),
         stream!("s8_i8_o8_32_image", in 8, out 8, ob 4, pb 4, s 8, image 1, silu 0),
         stream!("s8_i8_o8_16_image", in 8, out 8, ob 2, pb 2, s 8, image 1, silu 0),
         stream!("s8_i8_o1_8_image", in 8, out 1, ob 1, pb 4, s 8, image 1, silu 0),
@@ -180,6 +189,12 @@ pub struct Conv {
     pub temb: (usize, usize),
     /// Whether SiLU comes last.
     pub silu: bool,
+    /// Whether the input lies in an image, `[n, h, w, ci]` in texels of four with `ci` whole
+    /// eights ([`Conv::reads_image`]).
+    pub image: bool,
+    /// Whether the result lies in one, `[n, oh, ow, co]` with `co` whole eights, and so what
+    /// is added to each of its numbers ([`Conv::writes_image`]).
+    pub to_image: bool,
 }
 
 /// What a convolution reads and writes.
@@ -261,12 +276,29 @@ impl Conv {
     fn stage(&self, caps: &Caps) -> bool {
         let each = (self.kh * self.kw).div_ceil(self.stride.max(1).pow(2)) * self.co.div_ceil(32);
         let many = each > 1 || !self.ci.is_multiple_of(8);
-        caps.images && !self.silu && self.oh * self.ow >= 16 && many
+        self.image || self.to_image || (caps.images && !self.silu && self.oh * self.ow >= 16 && many)
+    }
+
+    /// Whether the input may lie in an image, written by the op before.
+    pub fn reads_image(&self, caps: &Caps) -> bool {
+        self.ci.is_multiple_of(8) && Conv { image: true, ..*self }.has_images(caps)
+    }
+
+    /// Whether the result, and a residual, may lie in an image for the ops behind.
+    pub fn writes_image(&self, caps: &Caps) -> bool {
+        Conv { to_image: true, ..*self }.has_images(caps)
+    }
+
+    fn has_images(&self, caps: &Caps) -> bool {
+        // One pixel fills no lanes.
+        let may = caps.stream && caps.images && self.oh * self.ow >= 16;
+        may && (Winograd::choose(self, caps).is_some() || self.choose(caps).1.get("STAGED") == 1)
     }
 
     /// How the input is brought into an image, for a variant that wants it there.
     pub fn staging(&self, v: &Variant) -> Option<Texels> {
-        (v.get("STAGED") == 1).then_some(Texels { pixels: self.n * self.h * self.w, c: self.ci })
+        (v.get("STAGED") == 1 && !self.image)
+            .then_some(Texels { pixels: self.n * self.h * self.w, c: self.ci })
     }
 
     /// The variant of [`STREAM3`], where it is one's case.
@@ -286,6 +318,9 @@ impl Conv {
 
     /// Whether a variant computes this shape, fast or not.
     pub fn takes(&self, kernel: &Kernel, v: &Variant) -> bool {
+        if self.image && v.get("STAGED") == 0 || v.get("TO") != u32::from(self.to_image) {
+            return false;
+        }
         let silu = v.get("SILU") == u32::from(self.silu);
         if kernel.name == TILE.name {
             return silu && (v.get("VEC4") == 0 || self.whole(4));
@@ -328,7 +363,7 @@ impl Conv {
         let up =
             if self.up > 0 { format!(", upsampled {}x", 1u64 << self.up.min(63)) } else { String::new() };
         format!(
-            "conv {}x{}x{} to {}x{}x{}, {}x{}, stride {}, pad {} {}{up}{}{}",
+            "conv {}x{}x{} to {}x{}x{}, {}x{}, stride {}, pad {} {}{up}{}{}{}",
             self.h,
             self.w,
             self.ci,
@@ -342,6 +377,12 @@ impl Conv {
             self.pad_left,
             if self.silu { ", silu" } else { "" },
             if aligned < 8 { format!(", aligned to {aligned}") } else { String::new() },
+            match (self.image, self.to_image) {
+                (false, false) => "",
+                (true, false) => ", from an image",
+                (false, true) => ", to an image",
+                (true, true) => ", from image to image",
+            },
         )
     }
 
@@ -373,6 +414,8 @@ impl Conv {
             up: get("up")?,
             temb: (get("temb_stride")?, get("temb_at")?),
             silu: call.variant.get("SILU") == 1,
+            image: false,
+            to_image: call.variant.get("TO") == 1,
             scale: match value("scale") {
                 Some(super::Value::F32(v)) => v,
                 _ => return None,
@@ -463,6 +506,8 @@ impl Conv {
         let pixels = self.n * self.oh * self.ow;
         let three = kernel.name == STREAM3.name;
         let flags = u32::from(b.temb.is_some()) | (u32::from(b.res.is_some()) << 1);
+        // What is bound where no residual is, and not read.
+        let none = if variant.get("TO") == 1 { b.x.clone() } else { b.dummy.clone() };
         Call {
             kernel,
             variant,
@@ -494,8 +539,8 @@ impl Conv {
                 ("x", b.x),
                 ("weight", b.weight),
                 ("bias", b.bias),
-                ("temb", b.temb.unwrap_or_else(|| b.dummy.clone())),
-                ("res", b.res.unwrap_or(b.dummy)),
+                ("temb", b.temb.unwrap_or(b.dummy)),
+                ("res", b.res.unwrap_or(none)),
                 ("y", b.y),
             ],
         }

@@ -16,6 +16,7 @@ pub static STATS: Kernel = Kernel {
         variant("vec4", &[("VEC4", 1)]),
         variant("scalar", &[("VEC4", 0)]),
         pairs("pairs", &[("VEC4", 1), ("PAIRS", 1)]),
+        pairs("image", &[("VEC4", 1), ("PAIRS", 1), ("FROM", 1)]),
     ],
 };
 
@@ -58,6 +59,12 @@ pub static APPLY: Kernel = Kernel {
         variant("scalar_leaky", &[("VEC4", 0), ("LEAKY", 1)]),
         pairs("pairs_identity", &[("VEC4", 1), ("PAIRS", 1), ("IDENTITY", 1)]),
         pairs("pairs_silu", &[("VEC4", 1), ("PAIRS", 1), ("SILU", 1)]),
+        pairs("to_image_identity", &[("VEC4", 1), ("PAIRS", 1), ("IDENTITY", 1), ("TO", 1)]),
+        pairs("to_image_silu", &[("VEC4", 1), ("PAIRS", 1), ("SILU", 1), ("TO", 1)]),
+        pairs("from_image_identity", &[("VEC4", 1), ("PAIRS", 1), ("IDENTITY", 1), ("FROM", 1)]),
+        pairs("from_image_silu", &[("VEC4", 1), ("PAIRS", 1), ("SILU", 1), ("FROM", 1)]),
+        pairs("images_identity", &[("VEC4", 1), ("PAIRS", 1), ("IDENTITY", 1), ("FROM", 1), ("TO", 1)]),
+        pairs("images_silu", &[("VEC4", 1), ("PAIRS", 1), ("SILU", 1), ("FROM", 1), ("TO", 1)]),
     ],
 };
 
@@ -78,7 +85,9 @@ fn pick(
     want: impl Fn(&Variant) -> bool,
 ) -> Option<&'static Variant> {
     let fits = |v: &Variant| v.get("VEC4") == vec4 && want(v);
-    let pairs = kernel.sound(caps, |v| caps.stream && v.get("PAIRS") == 1 && fits(v));
+    // Images are read and written by those alone.
+    let image = |v: &Variant| v.get("FROM") + v.get("TO") > 0;
+    let pairs = kernel.sound(caps, |v| (caps.stream || image(v)) && v.get("PAIRS") == 1 && fits(v));
     pairs.or_else(|| kernel.pick(caps, |v| v.get("PAIRS") == 0 && fits(v)))
 }
 
@@ -98,6 +107,17 @@ pub struct GroupNorm {
     pub eps: f32,
     /// What is applied last.
     pub activation: Activation,
+}
+
+/// A tensor that is normed, or some of the channels of one that is.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<B> {
+    /// The tensor.
+    pub tensor: B,
+    /// Its channels.
+    pub channels: usize,
+    /// Whether it lies in an image, `[n, pixels, channels]` in texels of four.
+    pub image: bool,
 }
 
 /// An embedding that scales and shifts: `y (1 + scale) + shift`, with `scale` at
@@ -128,21 +148,21 @@ impl GroupNorm {
         self.n * 2 * self.c
     }
 
-    fn width<B>(kernel: &Kernel, caps: &Caps, xs: &[(B, usize)]) -> (u32, usize) {
-        match kernel.vectors(caps, xs.iter().all(|x| x.1.is_multiple_of(4))) {
+    fn width<B>(kernel: &Kernel, caps: &Caps, xs: &[Part<B>]) -> (u32, usize) {
+        match kernel.vectors(caps, xs.iter().all(|x| x.channels.is_multiple_of(4))) {
             true => (1, 4),
             false => (0, 1),
         }
     }
 
     /// From `xs` to `coef`, by way of `part`. `xs` are the tensors that make up the
-    /// normed one, channels after channels, with how many each has. `gamma` and
+    /// normed one, channels after channels. `gamma` and
     /// `beta` are `[c]`.
     #[allow(clippy::too_many_arguments)]
     pub fn statistics<B: Clone>(
         &self,
         caps: &Caps,
-        xs: &[(B, usize)],
+        xs: &[Part<B>],
         gamma: B,
         beta: B,
         embedding: Option<Embedding<B>>,
@@ -154,7 +174,7 @@ impl GroupNorm {
         let chunks = div_up(self.pixels, chunk);
         let mut calls = Vec::new();
         let mut at = 0;
-        for (x, c) in xs {
+        for Part { tensor: x, channels: c, image } in xs {
             let total = self.n * chunks * c / width;
             let params = vec![
                 ("total", total.into()),
@@ -165,7 +185,7 @@ impl GroupNorm {
                 ("all", (self.c / width).into()),
                 ("at", (at / width).into()),
             ];
-            let variant = pick(&STATS, caps, vec4, |_| true);
+            let variant = pick(&STATS, caps, vec4, |v| v.get("FROM") == u32::from(*image));
             let bindings = vec![("x", x.clone()), ("part", part.clone())];
             calls.extend(Call::new(&STATS, variant, bindings, params, div_up(total, 64)));
             at += c;
@@ -197,13 +217,45 @@ impl GroupNorm {
         calls
     }
 
-    /// From `xs` (as for the statistics) and `coef` to `dst`.
-    pub fn apply<B: Clone>(&self, caps: &Caps, xs: &[(B, usize)], coef: B, dst: B) -> Vec<Call<B>> {
+    /// Whether the result may be an image, `[n, pixels, c]` in texels of four, made of
+    /// tensors of so many `channels`.
+    pub fn writes_image(&self, caps: &Caps, channels: impl IntoIterator<Item = usize>) -> bool {
+        let whole = self.c.is_multiple_of(8) && channels.into_iter().all(|c| c.is_multiple_of(4));
+        whole && self.images(caps)
+    }
+
+    /// Whether a tensor of `channels` that is normed may be one.
+    pub fn reads_image(&self, caps: &Caps, channels: impl IntoIterator<Item = usize>) -> bool {
+        channels.into_iter().all(|c| c.is_multiple_of(8)) && self.images(caps)
+    }
+
+    /// Whether all variants that read or write images may run.
+    fn images(&self, caps: &Caps) -> bool {
+        let define = self.activation.define();
+        let image = |v: &&Variant| v.get("FROM") + v.get("TO") > 0;
+        let sound = |kernel: &'static Kernel, of: &dyn Fn(&Variant) -> bool| {
+            let mut all = kernel.variants.iter().filter(image).filter(|v| of(v)).peekable();
+            kernel.vectors(caps, true)
+                && all.peek().is_some()
+                && all.all(|v| caps.meets(v.needs) && !caps.bans(kernel, v))
+        };
+        caps.images && sound(&STATS, &|_| true) && sound(&APPLY, &|v| v.get(define) == 1)
+    }
+
+    /// From `xs` (as for the statistics) and `coef` to `dst`, an image where `to_image`.
+    pub fn apply<B: Clone>(
+        &self,
+        caps: &Caps,
+        xs: &[Part<B>],
+        coef: B,
+        dst: B,
+        to_image: bool,
+    ) -> Vec<Call<B>> {
         let (vec4, width) = Self::width(&APPLY, caps, xs);
         let blocks = div_up(self.pixels, 8);
         let mut calls = Vec::new();
         let mut at = 0;
-        for (x, c) in xs {
+        for Part { tensor: x, channels: c, image } in xs {
             let total = self.n * blocks * c / width;
             let params = vec![
                 ("total", total.into()),
@@ -215,7 +267,11 @@ impl GroupNorm {
                 ("alpha", self.activation.alpha().into()),
             ];
             let define = self.activation.define();
-            let variant = pick(&APPLY, caps, vec4, |v| v.get(define) == 1);
+            let places = [("FROM", *image), ("TO", to_image)];
+            let kind = |v: &Variant| {
+                v.get(define) == 1 && places.iter().all(|(name, is)| v.get(name) == u32::from(*is))
+            };
+            let variant = pick(&APPLY, caps, vec4, kind);
             let bindings = vec![("x", x.clone()), ("coef", coef.clone()), ("dst", dst.clone())];
             calls.extend(Call::new(&APPLY, variant, bindings, params, div_up(total, 64)));
             at += c;
@@ -272,10 +328,16 @@ impl GroupNorm {
 }
 
 fn check(case: &mut Case<'_>) -> Result<(), String> {
-    let unit = if case.coin() { 4 } else { 1 };
+    // Images are of whole eights, and of two activations only.
+    let images = case.coin();
+    let unit = if images { 8 } else { [1, 4][case.of(0..2)] };
     let (n, pixels, groups, seed) = (case.of(1..4), 3 * case.of(1..90), case.of(1..7), case.word());
-    let size = unit * case.of(1..7);
-    let (c, activation) = (groups * size, Activation::ALL[case.of(0..9)]);
+    let size = unit * case.of(1..if images { 3 } else { 7 });
+    let activation = match images {
+        true => [Activation::Identity, Activation::Silu][case.of(0..2)],
+        false => Activation::ALL[case.of(0..9)],
+    };
+    let c = groups * size;
     let op = GroupNorm { n, pixels, c, groups, eps: 1e-5, activation };
     let mut x = data(seed, n * pixels * c);
     let far = case.of(0..4) == 0;
@@ -306,8 +368,12 @@ fn check(case: &mut Case<'_>) -> Result<(), String> {
         arrays.extend([bits(&part(0, first)), bits(&part(first, c))]);
         xs = vec![(7, first), (8, c - first)];
     }
+    let images = images && op.reads_image(&Caps { images: true, ..caps }, xs.iter().map(|x| x.1));
+    let to_image = images && case.coin();
+    let parts = xs.iter().map(|&(tensor, channels)| Part { tensor, channels, image: images && case.coin() });
+    let xs: Vec<_> = parts.collect();
     let mut calls = op.statistics(&caps, &xs, 1, 2, embedding, 4, 5);
-    calls.extend(op.apply(&caps, &xs, 5, 6));
+    calls.extend(op.apply(&caps, &xs, 5, 6, to_image));
     case.run(&calls, &mut arrays)?;
     let embedding = (at > 0).then_some(Embedding { tensor: &e[..], channels, at });
     let (coef, y) = op.reference(&x, &gamma, &beta, embedding);

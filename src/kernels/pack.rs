@@ -8,8 +8,15 @@ pub static KERNEL: Kernel =
     Kernel { name: "pack", check, source: include_str!("../../shaders/pack.wgsl"), variants: ONLY };
 
 /// `count_bad.wgsl`.
-pub static COUNT_BAD: Kernel =
-    Kernel { name: "count_bad", check, source: include_str!("../../shaders/count_bad.wgsl"), variants: ONLY };
+pub static COUNT_BAD: Kernel = Kernel {
+    name: "count_bad",
+    check,
+    source: include_str!("../../shaders/count_bad.wgsl"),
+    variants: &[
+        Variant { name: "buffer", defines: &[("IMAGE", 0)], needs: Needs::NONE },
+        Variant { name: "image", defines: &[("IMAGE", 1)], needs: Needs::NONE },
+    ],
+};
 
 const ONLY: &[Variant] = &[Variant { name: "only", defines: &[], needs: Needs::NONE }];
 
@@ -71,15 +78,18 @@ pub struct CountBad {
     pub at: usize,
     /// Whether to add to what is there.
     pub add: bool,
+    /// Whether the numbers lie in an image: whole texels of four.
+    pub image: bool,
 }
 
 impl CountBad {
     /// `count` holds `u32` words.
     pub fn calls<B: Clone>(&self, caps: &Caps, x: B, count: B) -> Vec<Call<B>> {
-        let params =
-            vec![("len", self.len.into()), ("at", self.at.into()), ("add", u32::from(self.add).into())];
+        let len = if self.image { self.len / 4 } else { self.len };
+        let params = vec![("len", len.into()), ("at", self.at.into()), ("add", u32::from(self.add).into())];
         let bindings = vec![("x", x), ("count", count)];
-        Call::new(&COUNT_BAD, COUNT_BAD.pick(caps, |_| true), bindings, params, self.n)
+        let variant = COUNT_BAD.pick(caps, |v| v.get("IMAGE") == u32::from(self.image));
+        Call::new(&COUNT_BAD, variant, bindings, params, self.n)
     }
 
     /// The counts.
@@ -115,7 +125,7 @@ fn check(case: &mut Case<'_>) -> Result<(), String> {
     let want = count.reference(&x);
     same(&arrays[2], &want)?;
     arrays[2] = vec![5; n + 1];
-    let count = CountBad { at: 1, add: true, ..count };
+    let count = CountBad { at: 1, add: true, image: count.len % 4 == 0, ..count };
     case.run(&count.calls(&case.caps(), 0, 2), &mut arrays)?;
     let added: Vec<u32> = std::iter::once(5).chain(want.iter().map(|b| b + 5)).collect();
     same(&arrays[2], &added)

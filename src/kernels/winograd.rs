@@ -21,6 +21,13 @@ macro_rules! transform {
             needs: Needs { subgroup: $s, int64: true },
         }
     };
+    ($name:literal, $m:literal, $image:literal, int64 $i:literal) => {
+        Variant {
+            name: $name,
+            defines: &[("M", $m), ("A", $m + 2), ("FOUR", ($m == 4) as u32), ($image, 1)],
+            needs: Needs { subgroup: None, int64: $i },
+        }
+    };
 }
 
 /// A variant of the product: vectors of eight output channels and tiles of a lane.
@@ -39,7 +46,12 @@ pub static INPUT: Kernel = Kernel {
     name: "winograd_input",
     check,
     source: include_str!("../../shaders/winograd_input.wgsl"),
-    variants: &[transform!("4x4", 4, subgroup None), transform!("2x2", 2, subgroup None)],
+    variants: &[
+        transform!("4x4", 4, subgroup None),
+        transform!("2x2", 2, subgroup None),
+        transform!("4x4_image", 4, "FROM", int64 false),
+        transform!("2x2_image", 2, "FROM", int64 false),
+    ],
 };
 
 /// Products over input channels. Named by output channels and tiles of a workgroup.
@@ -62,7 +74,12 @@ pub static OUTPUT: Kernel = Kernel {
     name: "winograd_output",
     check,
     source: include_str!("../../shaders/winograd_output.wgsl"),
-    variants: &[transform!("4x4", 4, subgroup None), transform!("2x2", 2, subgroup None)],
+    variants: &[
+        transform!("4x4", 4, subgroup None),
+        transform!("2x2", 2, subgroup None),
+        transform!("4x4_image", 4, "TO", int64 true),
+        transform!("2x2_image", 2, "TO", int64 true),
+    ],
 };
 
 /// Input times output channels above which weights are not transformed for large tiles: the
@@ -116,9 +133,9 @@ impl Winograd {
         );
         Some(Winograd {
             conv: *conv,
-            input: INPUT.sound(caps, |v| v.get("M") == m)?,
+            input: INPUT.sound(caps, |v| v.get("M") == m && v.get("FROM") == u32::from(conv.image))?,
             product: PRODUCT.sound(caps, |v| (v.get("OB"), v.get("PB")) == (ob, pb))?,
-            output: OUTPUT.sound(caps, |v| v.get("M") == m)?,
+            output: OUTPUT.sound(caps, |v| v.get("M") == m && v.get("TO") == u32::from(conv.to_image))?,
         })
     }
 
@@ -144,7 +161,7 @@ impl Winograd {
 
     /// What tells the layout of its weights from others.
     pub fn layout(&self) -> String {
-        format!("winograd/{}/{}", self.input.name, self.product.get("OB"))
+        format!("winograd/{}/{}", self.input.get("M"), self.product.get("OB"))
     }
 
     /// Weights `[co, ci, 3, 3]` transformed, in the layout of the product: `G w G^T`.
@@ -176,6 +193,8 @@ impl Winograd {
         let (ob, pb) = (self.product.get("OB") as usize, self.product.get("PB") as usize);
         let flags = u32::from(b.temb.is_some()) | (u32::from(b.res.is_some()) << 1);
         let [v, m] = scratch;
+        // What is bound where no residual is, and not read.
+        let none = if conv.to_image { m.clone() } else { b.dummy.clone() };
         let input = Call {
             kernel: &INPUT,
             variant: self.input,
@@ -219,8 +238,8 @@ impl Winograd {
             bindings: vec![
                 ("m", m),
                 ("bias", b.bias),
-                ("temb", b.temb.unwrap_or_else(|| b.dummy.clone())),
-                ("res", b.res.unwrap_or(b.dummy)),
+                ("temb", b.temb.unwrap_or(b.dummy)),
+                ("res", b.res.unwrap_or(none)),
                 ("y", b.y),
             ],
         };
@@ -263,6 +282,8 @@ fn check(case: &mut Case<'_>) -> Result<(), String> {
         up,
         temb: (co + 8 * case.of(0..3), 0),
         silu: false,
+        image: case.coin(),
+        to_image: case.coin(),
     };
     let conv = Conv { temb: (conv.temb.0, conv.temb.0 - co), ..conv };
     let Some(mut way) = Winograd::of(&conv, &here, if case.coin() { 4 } else { 2 }) else {

@@ -20,6 +20,7 @@ fn wide_heads_and_large_scores() {
             k: place,
             v: place,
             images: false,
+            to_image: false,
         };
         let x = [19, 35, 35].map(|t| data(t as u64 + d as u64, t * d));
         let q: Vec<f32> = x[0].iter().map(|v| v * size).collect();

@@ -3,7 +3,7 @@
 use super::harness::{bits, data, rig};
 use undiffuse::kernels::activation::Activation;
 use undiffuse::kernels::attention::{Attention, Place};
-use undiffuse::kernels::norm::GroupNorm;
+use undiffuse::kernels::norm::{GroupNorm, Part};
 use undiffuse::kernels::reduce::{Reduce, Sum};
 use undiffuse::kernels::Caps;
 
@@ -29,8 +29,9 @@ fn images_do_not_depend_on_their_batch() {
             let out = vec![0; x.len()];
             let mut arrays =
                 vec![x, affine.clone(), affine, vec![0; op.part_len(caps)], vec![0; op.coef_len()], out];
-            let mut calls = op.statistics(caps, &[(0, c)], 1, 2, None, 3, 4);
-            calls.extend(op.apply(caps, &[(0, c)], 4, 5));
+            let xs = [Part { tensor: 0, channels: c, image: op.reads_image(caps, [c]) }];
+            let mut calls = op.statistics(caps, &xs, 1, 2, None, 3, 4);
+            calls.extend(op.apply(caps, &xs, 4, 5, op.writes_image(caps, [c])));
             rig().run(&calls, &mut arrays).unwrap();
             arrays.pop().unwrap()
         });
@@ -49,6 +50,7 @@ fn images_do_not_depend_on_their_batch() {
                 k,
                 v,
                 images: false,
+                to_image: false,
             };
             let mut arrays = vec![x, vec![0; n * tokens * heads * d]];
             rig().run(&op.calls(caps, 0, 0, 0, 1), &mut arrays).unwrap();

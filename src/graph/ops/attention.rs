@@ -1,7 +1,7 @@
 //! Scaled dot-product attention.
 
 use super::tangent::AttentionTangent;
-use super::{arity, Op};
+use super::{arity, Op, Site};
 use crate::graph::plan::{Buf, Lower};
 use crate::graph::{Graph, GraphError, Tensor};
 use crate::kernels::attention::{self as kernel, Place};
@@ -73,31 +73,28 @@ impl Op for Attention {
         g.push(op, &all)
     }
 
+    fn writes_image(&self, at: &Site<'_>) -> bool {
+        let (call, _) = self.kernel(at.n, at.inputs, at.output);
+        call.writes_image(at.caps)
+    }
+
+    fn reads_image(&self, at: &Site<'_>, i: usize) -> bool {
+        let (call, _) = self.kernel(at.n, at.inputs, at.output);
+        at.inputs[i].c.is_multiple_of(8) && call.wants_images(at.caps)
+    }
+
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
-        let y = cx.output_shape();
-        let d = y.c / self.heads;
-        let (places, inputs) = match self.joined {
-            false => ([Place::dense(self.heads, d); 3], [0, 1, 2]),
-            true => ([0, 1, 2].map(|i| Place::fused(i, self.heads, d)), [0; 3]),
-        };
-        let [q, k, v] = places;
-        let call = kernel::Attention {
-            n: cx.n(),
-            tokens_q: y.pixels(),
-            tokens_k: cx.shape(inputs[1]).pixels(),
-            heads: self.heads,
-            d,
-            scale: self.scale as f32,
-            q,
-            k,
-            v,
-            images: false,
-        };
+        let count = if self.joined { 1 } else { 3 };
+        let shapes: Vec<Shape> = (0..count).map(|i| cx.shape(i)).collect();
+        let (call, inputs) = self.kernel(cx.n(), &shapes, cx.output_shape());
         let mut from = inputs.map(|i| cx.input(i));
         let images = call.wants_images(cx.caps());
         if images {
             let mut staged: Vec<(Buf, Buf)> = Vec::new();
             for (i, from) in inputs.into_iter().zip(&mut from) {
+                if cx.is_image(*from) {
+                    continue;
+                }
                 let known = staged.iter().find(|s| s.0 == *from).map(|s| s.1);
                 let image = match known {
                     Some(image) => image,
@@ -114,8 +111,34 @@ impl Op for Attention {
             }
         }
         let [q, k, v] = from;
-        let call = kernel::Attention { images, ..call };
+        let call = kernel::Attention { images, to_image: cx.is_image(cx.output()), ..call };
         cx.calls(call.calls(cx.caps(), q, k, v, cx.output()));
         Ok(())
+    }
+}
+
+impl Attention {
+    /// The kernel's shape, and which inputs are queries, keys and values.
+    fn kernel(&self, n: usize, inputs: &[Shape], y: Shape) -> (kernel::Attention, [usize; 3]) {
+        let d = y.c / self.heads;
+        let (places, which) = match self.joined {
+            false => ([Place::dense(self.heads, d); 3], [0, 1, 2]),
+            true => ([0, 1, 2].map(|i| Place::fused(i, self.heads, d)), [0; 3]),
+        };
+        let [q, k, v] = places;
+        let call = kernel::Attention {
+            n,
+            tokens_q: y.pixels(),
+            tokens_k: inputs[which[1]].pixels(),
+            heads: self.heads,
+            d,
+            scale: self.scale as f32,
+            q,
+            k,
+            v,
+            images: false,
+            to_image: false,
+        };
+        (call, which)
     }
 }

@@ -57,9 +57,9 @@ impl Op for BatchNorm {
         let beta = cx.weight(&self.bias, "plain", false, |w| w)?;
         let part = cx.scratch(norm.part_len(cx.caps()))?;
         let coef = cx.scratch(norm.coef_len())?;
-        let xs = [(cx.input(0), x.c)];
+        let xs = [norm::Part { tensor: cx.input(0), channels: x.c, image: false }];
         cx.calls(norm.statistics(cx.caps(), &xs, gamma, beta, None, part, coef));
-        cx.calls(norm.apply(cx.caps(), &xs, coef, cx.output()));
+        cx.calls(norm.apply(cx.caps(), &xs, coef, cx.output(), false));
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
 //! Convolution and linear layers with what is fused into their store.
 
-use super::{first, Op};
+use super::{first, Op, Site};
 use crate::graph::plan::{Buf, Lower};
 use crate::graph::{Graph, GraphError, Tensor};
 use crate::kernels::conv::{Conv, ConvBuffers};
 use crate::kernels::winograd::Winograd;
+use crate::kernels::Caps;
 use crate::shape::Shape;
 use crate::weights::Param;
 
@@ -63,6 +64,11 @@ impl Conv2d {
         Some((x.h.checked_mul(factor)?, x.w.checked_mul(factor)?))
     }
 
+    /// The kernel's shape there.
+    fn site(&self, at: &Site<'_>) -> Result<Conv, String> {
+        self.kernel(at.n, at.inputs[0], at.output, self.temb.map_or(0, |_| at.inputs[1].c))
+    }
+
     fn kernel(&self, n: usize, x: Shape, y: Shape, temb: usize) -> Result<Conv, String> {
         let [_, _, kh, kw] = self.dims()?;
         Ok(Conv {
@@ -82,6 +88,8 @@ impl Conv2d {
             up: self.up,
             temb: (temb, self.temb.unwrap_or(0)),
             silu: self.silu,
+            image: false,
+            to_image: false,
         })
     }
 }
@@ -93,7 +101,7 @@ impl Conv2d {
             weight,
             bias,
             temb: self.temb.map(|_| cx.input(1)),
-            res: self.residual.then(|| cx.input(1 + usize::from(self.temb.is_some()))),
+            res: self.shared().map(|i| cx.input(i)),
             staged: None,
             dummy: cx.constant("dummy", || vec![0.0; 8])?,
             y: cx.output(),
@@ -200,6 +208,22 @@ impl Op for Conv2d {
         words.join(", ")
     }
 
+    fn writes_image(&self, at: &Site<'_>) -> bool {
+        self.site(at).is_ok_and(|conv| conv.writes_image(at.caps))
+    }
+
+    fn reads_image(&self, at: &Site<'_>, i: usize) -> bool {
+        let of = |reads: fn(&Conv, &Caps) -> bool| self.site(at).is_ok_and(|conv| reads(&conv, at.caps));
+        match i {
+            0 => of(Conv::reads_image),
+            _ => Some(i) == self.shared() && of(Conv::writes_image),
+        }
+    }
+
+    fn shared(&self) -> Option<usize> {
+        self.residual.then(|| 1 + usize::from(self.temb.is_some()))
+    }
+
     fn tangent(
         &self,
         g: &mut Graph,
@@ -217,6 +241,8 @@ impl Op for Conv2d {
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
         let temb = self.temb.map_or(0, |_| cx.shape(1).c);
         let conv = self.kernel(cx.n(), cx.shape(0), cx.output_shape(), temb).map_err(GraphError::Internal)?;
+        let (image, to_image) = (cx.is_image(cx.input(0)), cx.is_image(cx.output()));
+        let conv = Conv { image, to_image, ..conv };
         if let Some(way) = Winograd::choose(&conv, cx.caps()) {
             return self.lower_winograd(cx, &conv, way);
         }

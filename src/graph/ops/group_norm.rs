@@ -1,7 +1,7 @@
 //! Group normalisation with what is fused into its apply.
 
 use super::tangent::NormTangent;
-use super::{first, Op};
+use super::{first, Op, Site};
 use crate::graph::plan::Lower;
 use crate::graph::{Graph, GraphError, Tensor};
 use crate::kernels::activation::Activation;
@@ -29,6 +29,19 @@ impl GroupNorm {
     /// Weight and bias `[c]`, or none.
     pub fn new(groups: usize, eps: f64, weight: Option<Param>, bias: Option<Param>) -> Self {
         Self { groups, eps, weight, bias, parts: 1, scale_shift: None, act: Activation::Identity }
+    }
+}
+
+impl GroupNorm {
+    fn kernel(&self, n: usize, x: Shape) -> norm::GroupNorm {
+        norm::GroupNorm {
+            n,
+            pixels: x.pixels(),
+            c: x.c,
+            groups: self.groups,
+            eps: self.eps as f32,
+            activation: self.act,
+        }
     }
 }
 
@@ -81,6 +94,16 @@ impl Op for GroupNorm {
         text
     }
 
+    fn writes_image(&self, at: &Site<'_>) -> bool {
+        self.kernel(at.n, at.output).writes_image(at.caps, at.inputs[..self.parts].iter().map(|s| s.c))
+    }
+
+    fn reads_image(&self, at: &Site<'_>, i: usize) -> bool {
+        // The width of loads is one for all parts.
+        let channels = at.inputs[..self.parts].iter().map(|s| s.c);
+        i < self.parts && self.kernel(at.n, at.output).reads_image(at.caps, channels)
+    }
+
     fn tangent(
         &self,
         g: &mut Graph,
@@ -98,15 +121,14 @@ impl Op for GroupNorm {
 
     fn lower(&self, cx: &mut Lower<'_>) -> Result<(), GraphError> {
         let x = cx.output_shape();
-        let xs: Vec<_> = (0..self.parts).map(|i| (cx.input(i), cx.shape(i).c)).collect();
-        let norm = norm::GroupNorm {
-            n: cx.n(),
-            pixels: x.pixels(),
-            c: x.c,
-            groups: self.groups,
-            eps: self.eps as f32,
-            activation: self.act,
-        };
+        let xs: Vec<_> = (0..self.parts)
+            .map(|i| norm::Part {
+                tensor: cx.input(i),
+                channels: cx.shape(i).c,
+                image: cx.is_image(cx.input(i)),
+            })
+            .collect();
+        let norm = self.kernel(cx.n(), x);
         let mut vector = |p: &Option<Param>, value: f32| match p {
             Some(p) => cx.weight(p, "plain", false, |w| w),
             None => cx.constant(&format!("{value}.{}", x.c), move || vec![value; x.c]),
@@ -121,7 +143,7 @@ impl Op for GroupNorm {
         let part = cx.scratch(norm.part_len(cx.caps()))?;
         let coef = cx.scratch(norm.coef_len())?;
         cx.calls(norm.statistics(cx.caps(), &xs, gamma, beta, embedding, part, coef));
-        cx.calls(norm.apply(cx.caps(), &xs, coef, cx.output()));
+        cx.calls(norm.apply(cx.caps(), &xs, coef, cx.output(), cx.is_image(cx.output())));
         Ok(())
     }
 }

@@ -23,10 +23,24 @@ pub mod time;
 
 use super::plan::Lower;
 use super::{Graph, GraphError, Tensor};
+use crate::kernels::Caps;
 use crate::shape::Shape;
 use crate::weights::Param;
 use std::any::Any;
 use std::fmt::Debug;
+
+/// Where an op is lowered.
+#[derive(Debug)]
+pub struct Site<'a> {
+    /// Images of the batch.
+    pub n: usize,
+    /// What kernels may use.
+    pub caps: &'a Caps,
+    /// Shapes of the inputs.
+    pub inputs: &'a [Shape],
+    /// The shape of the result.
+    pub output: Shape,
+}
 
 /// An operation on tensors.
 pub trait Op: Debug + Send + Sync + Any {
@@ -58,6 +72,24 @@ pub trait Op: Debug + Send + Sync + Any {
     /// Whether an image's result depends on the others of its batch.
     fn mixes_images(&self) -> bool {
         false
+    }
+
+    /// Whether the result may lie in an image, `[n, h, w, c]` in texels of four with `c` whole
+    /// eights: for adapters that load those faster ([`Caps::images`]).
+    fn writes_image(&self, at: &Site<'_>) -> bool {
+        let _ = at;
+        false
+    }
+
+    /// Whether input `i` may.
+    fn reads_image(&self, at: &Site<'_>, i: usize) -> bool {
+        let _ = (at, i);
+        false
+    }
+
+    /// The input that lies in an image where the result does, and else does not, if there is one.
+    fn shared(&self) -> Option<usize> {
+        None
     }
 
     /// Adds the nodes of the result's tangent (forward mode): `x` are the inputs, `y` the

@@ -53,6 +53,8 @@ fn shape(case: &mut Case<'_>) -> Conv {
         // Channels before and behind those that are added, in units that fitted() makes whole.
         temb: (case.of(0..3), case.of(0..3)),
         silu: false,
+        image: false,
+        to_image: false,
     }
 }
 
@@ -67,7 +69,8 @@ impl Conv {
         }
         let (co, unit) = (up(conv.co, "OUT"), up(1, "OUT"));
         let temb = (co + (conv.temb.0 + conv.temb.1) * unit, conv.temb.0 * unit);
-        Conv { ci: up(conv.ci, "IN"), co, temb, silu: v.get("SILU") == 1, ..conv }
+        let (silu, to_image) = (v.get("SILU") == 1, v.get("TO") == 1);
+        Conv { ci: up(conv.ci, "IN"), co, temb, silu, to_image, ..conv }
     }
 }
 
@@ -84,7 +87,11 @@ fn of(kernel: &'static Kernel, case: &mut Case<'_>, want: fn(&Variant) -> bool) 
         return Ok(());
     }
     let v = met[case.of(0..met.len())];
-    let conv = shape(case).fitted(v);
+    let mut conv = shape(case).fitted(v);
+    if v.get("STAGED") == 1 && case.coin() {
+        // As the op before may have written it.
+        (conv.ci, conv.image) = (conv.ci.next_multiple_of(8), true);
+    }
     let (temb, res, seed) = (case.coin(), case.coin(), case.word());
     let pixels = conv.n * conv.oh * conv.ow * conv.co;
     let x = data(seed, conv.n * conv.h * conv.w * conv.ci);
