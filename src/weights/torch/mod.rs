@@ -227,8 +227,11 @@ struct Parts<'p> {
     places: HashMap<String, Range<usize>>,
 }
 
+/// The same with the flags of a file that has them.
+type Everything = (BTreeMap<String, Entry>, Vec<String>, Option<Flags>);
+
 /// What is found in a file.
-fn found(bytes: &[u8], ema: bool) -> Result<(BTreeMap<String, Entry>, Vec<String>, Option<Flags>), String> {
+fn found(bytes: &[u8], ema: bool) -> Result<Everything, String> {
     let parts = match bytes.starts_with(b"PK\x03\x04") {
         true => archive::read(bytes)?,
         false if tar::is_tar(bytes) => tar::read(bytes)?,
