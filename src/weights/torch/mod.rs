@@ -227,8 +227,11 @@ struct Parts<'p> {
     places: HashMap<String, Range<usize>>,
 }
 
+/// Tensors by name, notes, and what a training state says of its model.
+type Found = (BTreeMap<String, Entry>, Vec<String>, Option<Flags>);
+
 /// What is found in a file.
-fn found(bytes: &[u8], ema: bool) -> Result<(BTreeMap<String, Entry>, Vec<String>, Option<Flags>), String> {
+fn found(bytes: &[u8], ema: bool) -> Result<Found, String> {
     let parts = match bytes.starts_with(b"PK\x03\x04") {
         true => archive::read(bytes)?,
         false if tar::is_tar(bytes) => tar::read(bytes)?,
