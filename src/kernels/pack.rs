@@ -125,7 +125,7 @@ fn check(case: &mut Case<'_>) -> Result<(), String> {
     let want = count.reference(&x);
     same(&arrays[2], &want)?;
     arrays[2] = vec![5; n + 1];
-    let count = CountBad { at: 1, add: true, image: count.len % 4 == 0, ..count };
+    let count = CountBad { at: 1, add: true, image: count.len.is_multiple_of(4), ..count };
     case.run(&count.calls(&case.caps(), 0, 2), &mut arrays)?;
     let added: Vec<u32> = std::iter::once(5).chain(want.iter().map(|b| b + 5)).collect();
     same(&arrays[2], &added)
