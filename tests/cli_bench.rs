@@ -114,7 +114,7 @@ fn tables_files_and_synthetic_weights() {
     assert_eq!(numbers["network"], bare_numbers["network"]);
     let text = good(&["bench", "--compare", arg(&out), arg(&other)]).stdout;
     assert!(text.contains("B to A over ") && text.contains("the whole"), "{text}");
-    run(&["bench", "network", "--synthetic-weights"]).refused(&["emoji32", "--synthetic-weights"]);
+    run(&["bench", "network", "--synthetic-weights"]).refused(&["emoji32", "synthetic-weights"]);
     run(&["bench", "network", "--model", arg(folder.path()), "--synthetic-weights"])
         .refused(&["config.json"]);
     run(&["bench", "network", "--recipe", "score_sde/none"]).refused(&["score_sde/none", "lsgm/mnist"]);
