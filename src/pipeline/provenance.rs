@@ -19,7 +19,7 @@ pub struct Provenance {
     pub undiffuse: String,
     /// The model's name, as it was asked for: an embedded one's or a path.
     pub model: String,
-    /// [`Model::hash`].
+    /// [`super::Model::hash`].
     pub model_hash: String,
     /// [`crate::gpu::Gpu::kernel_set`].
     pub kernel_set: String,
