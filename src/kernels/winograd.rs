@@ -95,6 +95,26 @@ pub struct Winograd {
     output: &'static Variant,
 }
 
+/// Both ways of a convolution read and write images: this one, and the sum in order where its
+/// input is staged.
+impl Conv {
+    /// Whether the input may lie in an image, written by the op before.
+    pub fn reads_image(&self, caps: &Caps) -> bool {
+        self.ci.is_multiple_of(8) && Conv { image: true, ..*self }.has_images(caps)
+    }
+
+    /// Whether the result, and a residual, may lie in an image for the ops behind.
+    pub fn writes_image(&self, caps: &Caps) -> bool {
+        Conv { to_image: true, ..*self }.has_images(caps)
+    }
+
+    fn has_images(&self, caps: &Caps) -> bool {
+        // One pixel fills no lanes.
+        let may = caps.stream && caps.images && self.oh * self.ow >= 16;
+        may && (Winograd::choose(self, caps).is_some() || self.choose(caps).1.get("STAGED") == 1)
+    }
+}
+
 impl Winograd {
     /// For a shape that it is faster for than the sum in order. The size of a tile
     /// follows from the shape of one image, unless sums may follow the batch; how many tiles
