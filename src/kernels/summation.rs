@@ -27,6 +27,11 @@ impl Summation {
         }
     }
 
+    /// Whether an image is the same, bit for bit, whatever the batch.
+    pub fn is_batch_invariant(self) -> bool {
+        self != Summation::Fastest
+    }
+
     /// Whether it is the default.
     pub fn is_default(&self) -> bool {
         *self == Summation::default()

@@ -46,7 +46,6 @@ use crate::diffusion::sdedit::Start;
 use crate::diffusion::{Rng, Spread};
 use crate::gpu::Gpu;
 use crate::graph::bind::WeightStore;
-use crate::kernels::Summation;
 use crate::models::Description;
 use std::path::Path;
 use std::sync::Arc;
@@ -223,7 +222,7 @@ impl Pipeline {
     /// Whether images drawn with these options are the same, bit for bit, whatever the batch.
     pub fn batch_invariant(&self, options: &Sample) -> bool {
         options.solver.error_control != ErrorControl::Batch
-            && self.gpu().summation() != Summation::Fastest
+            && self.gpu().summation().is_batch_invariant()
             && !self.model().nets.iter().any(|net| net.graph.mixes_images())
     }
 

@@ -197,7 +197,7 @@ fn given(args: &Args, path: &Path, reference: Option<Given>) -> Result<(), Failu
     if args.json {
         let all = json!({ "pictures": name, "reference": shown(args), "evaluation": found,
             "network_hash": extractor.model().hash(), "kernel_set": gpu.kernel_set(),
-            "batch_invariant": gpu.summation() != Summation::Fastest });
+            "batch_invariant": gpu.summation().is_batch_invariant() });
         say!(stdout, "{all}");
     }
     Ok(())

@@ -11,7 +11,6 @@ use crate::Failure;
 use serde_json::json;
 use std::path::PathBuf;
 use undiffuse::gpu::Gpu;
-use undiffuse::kernels::Summation;
 use undiffuse::metrics::{Features, Moments};
 use undiffuse::pipeline::{Blocks, Class, Extractor, FeatureModel, Model, Reference, Seen};
 use undiffuse::shape::Shape;
@@ -105,7 +104,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.json {
         let all = json!({ "network": kept.network, "pictures": count, "width": width,
             "statistics": args.statistics, "kernel_set": gpu.kernel_set(),
-            "batch_invariant": gpu.summation() != Summation::Fastest, "out": args.out.display().to_string() });
+            "batch_invariant": gpu.summation().is_batch_invariant(), "out": args.out.display().to_string() });
         say!(stdout, "{all}");
     }
     Ok(())

@@ -19,7 +19,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use undiffuse::diffusion::Sampler;
 use undiffuse::gpu::Gpu;
-use undiffuse::kernels::Summation;
 use undiffuse::pipeline::{Class, Evaluation, Model, Outputs, Pipeline, Sample};
 
 /// Pictures of a contact sheet.
@@ -168,7 +167,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     points.iter_mut().zip(best).for_each(|(point, best)| point.pareto = best);
     let about = json!({ "count": args.count, "reference": args.reference.display().to_string(),
         "features": extractor.model().describe().called, "adapter": gpu.info().name, "kernel_set": gpu.kernel_set(),
-        "batch_invariant": gpu.summation() != Summation::Fastest, "points": points, "left_out": left });
+        "batch_invariant": gpu.summation().is_batch_invariant(), "points": points, "left_out": left });
     let [as_json, as_csv] = &numbers;
     file::write(as_json, (serde_json::to_string_pretty(&about)? + "\n").as_bytes())?;
     file::write(as_csv, report::csv(&points).as_bytes())?;

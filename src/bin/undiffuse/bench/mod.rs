@@ -16,7 +16,6 @@ use clap::Subcommand;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 use undiffuse::gpu::{self, Gpu, Options};
-use undiffuse::kernels::Summation;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -170,7 +169,7 @@ fn head(bench: &str, c: &Common, gpu: &Gpu) -> Map<String, Value> {
         "backend": format!("{:?}", info.backend).to_lowercase(),
         "driver": format!("{} {}", info.driver, info.driver_info).trim(),
         "kernel_set": gpu.kernel_set(),
-        "batch_invariant": gpu.summation() != Summation::Fastest,
+        "batch_invariant": gpu.summation().is_batch_invariant(),
         "batch": c.batch,
         "repeats": c.repeats,
         "optimised": !cfg!(debug_assertions),
